@@ -152,8 +152,9 @@ async function openService(
 ): Promise<Opened> {
   const { resize, pool } = flags;
   const { preprocessing, stride } = await client.model({ signal });
-  const extractor = await createServiceExtractor(client, { wanted, resize, pooled: pool !== undefined, signal, note });
-  return { extractor, policy: policyOf(flags, { preprocessing, stride } as Parameters<typeof policyOf>[1]) };
+  const policy = policyOf(flags, { preprocessing, stride } as Parameters<typeof policyOf>[1]);
+  const pooled = pool !== undefined;
+  return { policy, extractor: await createServiceExtractor(client, { wanted, resize, policy, pooled, signal, note }) };
 }
 
 async function openPool(path: string | undefined, source: { count: number; nameOf(i: number): string }) {
@@ -294,7 +295,7 @@ export function registerExtract(program: Command): void {
     )
     .option(
       '--shard-images <count>',
-      'images per output shard (default: a million rows, or 1 GB of maps)',
+      'images per output shard at most, rounded down to a multiple of 8 (default: a million rows, or 1 GB of maps)',
       wholeNumber(1),
     )
     .option(

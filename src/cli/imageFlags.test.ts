@@ -7,7 +7,9 @@ test('resize policies', () => {
   assert.deepEqual(parseResize('fit:640x480'), { kind: 'fit', width: 640, height: 480 });
   assert.deepEqual(parseResize('shortest:256,224'), { kind: 'shortestSide', resize: 256, crop: 224 });
   assert.deepEqual(parseResize('shortest:224'), { kind: 'shortestSide', resize: 224 });
-  for (const wrong of ['', 'fit', 'fit:640', 'shortest', 'large']) assert.throws(() => parseResize(wrong), /must be/);
+  const zeros = ['shortest:0', 'shortest:0,64', 'shortest:64,0', 'fit:0x32', 'fit:32x0'];
+  for (const wrong of ['', 'fit', 'fit:640', 'shortest', 'large', ...zeros])
+    assert.throws(() => parseResize(wrong), /must be/);
 });
 
 test('crops', () => {

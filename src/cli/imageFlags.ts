@@ -13,7 +13,7 @@ export interface ImageFlags {
 export function parseResize(text: string): Resize {
   const read = readResizeText(text);
   if (read) return read;
-  throw new InvalidArgumentError(`It must be ${RESIZE_FORMS}.`);
+  throw new InvalidArgumentError(`It must be ${RESIZE_FORMS}, in pixels of at least 1.`);
 }
 
 /** Reads `left,top,width,height` with an optional `,flip`. */

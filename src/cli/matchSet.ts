@@ -92,6 +92,10 @@ export function registerMatchSet(program: Command): void {
   for (const add of [addMatchTestFlags, addDenseFlags, addConnectFlags]) add(command);
   command.action(async (flags: MatchSetFlags) => {
     const { images: path, out, format, resize, space, stage, top, mutual, singleCamera } = flags;
+    if (singleCamera && format !== 'colmap') {
+      const message = `--single-camera: applies to --format colmap, not ${format}; remove it, or add --format colmap`;
+      throw new VicreglError('INVALID_ARGUMENT', message);
+    }
     const choice = await readChoice(flags);
     await checkOutputFolder('--out', out);
     const controller = new AbortController();

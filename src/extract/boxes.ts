@@ -33,9 +33,10 @@ export async function readBoxes(path: string): Promise<Boxes> {
   let number = 0;
   const file = await open(path);
   try {
-    for await (const text of file.readLines()) {
+    for await (const whole of file.readLines()) {
       number++;
-      hash.update(text).update('\n');
+      hash.update(whole).update('\n');
+      const text = number === 1 ? whole.replace(/^\uFEFF/, '') : whole;
       if (text.trim() === '') continue;
       const fail = (what: string) => new ExtractError('bad_option', `--pool: ${path}, line ${number}: ${what}`);
       let value: unknown;

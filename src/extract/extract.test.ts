@@ -238,7 +238,7 @@ describe('the features of a data set', () => {
     );
     assert.deepEqual(counts, [0, 0, 3]);
     const manifest = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')) as { finished: object };
-    assert.deepEqual(manifest.finished, { shards: 3, images: 3, failed: 0, rows: { images: 3 } });
+    assert.deepEqual(manifest.finished, { shards: 1, images: 3, failed: 0, rows: { images: 3 } });
   });
 
   it('are not mixed with those of other settings, and the error names what differs', async () => {
@@ -277,6 +277,13 @@ describe('the features of a data set', () => {
     await assert.rejects(
       run({ names, out }, { maxFailures: 1 }),
       refusedWith('too_many_failures', /2 images failed.*broken\/41/),
+    );
+    await assert.rejects(
+      run({ names, out }, { resume: true, maxFailures: 0 }),
+      refusedWith(
+        'too_many_failures',
+        /^--max-failures: 1 images failed in the \d finished shards of this part, more than 0/,
+      ),
     );
     assert.equal((await run({ names, out }, { resume: true, maxFailures: 2 })).failed, 2);
     const stopped = new AbortController();

@@ -175,6 +175,13 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
       `--out: ${out} holds ${before} of ${mine.length} finished shards of this part; add --resume to compute the others, or choose another folder`,
     );
   }
+  if (failures > options.maxFailures) {
+    throw new ExtractError(
+      'too_many_failures',
+      `--max-failures: ${failures} images failed in the ${before} finished shards of this part, more than ${options.maxFailures} ` +
+        `(${join(out, 'failed.jsonl')}); allow more, or remove the records of these shards (shards/shard_N.json) to compute them again`,
+    );
+  }
   const total = todo.reduce((sum, { first, end }) => sum + end - first, 0);
   options.progress.begin('extracting', total, 'images');
 
@@ -197,7 +204,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
   let done = 0;
 
   const begin = async (range: ShardRange): Promise<OpenShard> => {
-    const lock = await lockShard(lockPath(out, range.shard, shards), note);
+    const lock = await lockShard(lockPath(out, range.shard, shards), note, { signal });
     try {
       const { name, version } = extractor.model;
       const shard = shardName(range.shard, shards);
@@ -248,7 +255,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
       }
     }
     if (failures <= options.maxFailures) return;
-    const { path, reason } = JSON.parse(shard.failed.at(-1) ?? '{}') as { path?: string; reason?: string };
+    const { path, reason } = JSON.parse(shard.failed.at(-1)!) as { path: string; reason: string };
     throw new ExtractError(
       'too_many_failures',
       `${failures} images failed, more than --max-failures ${options.maxFailures}; the last is ${path} (${reason}). Finished shards ` +

@@ -11,10 +11,10 @@ import { type Grid, gridOf } from '../image/geometry.js';
 import { ImageError } from '../image/imageError.js';
 import { restrictLoaders } from '../image/loaders.js';
 import { defaultOutputLimits, enoughPipelinePixels } from '../image/resize.js';
-import { readTiling } from '../image/tiles.js';
 import type { Box, PreparedImage, ResizePolicy } from '../image/types.js';
 import { runSync } from '../tensor/slices.js';
 import { rows, type Tensor, tensor } from '../tensor/tensor.js';
+import { checkMaps, checkOptions, MAP_BYTES, readUpsampling } from './checkOptions.js';
 import { encodeVectors } from './encode.js';
 import { ExtractError } from './extractError.js';
 import {
@@ -171,7 +171,7 @@ function pooledOver(map: Tensor<'float32'>, grid: Grid, boxes: readonly Box[]) {
 /**
  * Computes features by a model in this process' workers. Images are decoded on libvips' threads, as the service does it: vectors
  * equal the service's for batches of the same images. The engine is closed with the extractor.
- * @throws ExtractError `bad_option` for a space or stage that the model lacks
+ * @throws ExtractError `bad_option` for a space or stage that the model lacks, and sizes that no image can have
  */
 export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, pooled }: LocalOptions): Extractor {
   restrictLoaders();
@@ -181,10 +181,13 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
   const outputs = localOutputs(engine, wanted, pooled);
   const wants = new Set(outputs.map(({ output }) => output));
   const signal = new AbortController().signal;
-  const { upsample: enlargement, tiles } = wanted.features ?? {};
-  const upsampling = typeof enlargement === 'number' ? { factor: enlargement } : enlargement;
-  const { crop } = manifest.preprocessing;
-  const tiling = tiles && readTiling({ width: 0, height: 0, ...tiles }, crop, manifest.stride);
+  const upsampling = readUpsampling(wanted);
+  const tiling = checkOptions(wanted, policy, {
+    crop: manifest.preprocessing.crop,
+    stride: manifest.stride,
+    outputs,
+    limits: { output: limits.output, imagePixels: limits.image.imagePixels, mapBytes: MAP_BYTES },
+  });
   const mapOutputs = outputs.map(({ output, channels, stride }) => ({ output, channels, stride: stride ?? 1 }));
   const run = (batch: ImageBatch) => runBatch(engine, batch, wants);
   // The sizes of network inputs apply to each window.
@@ -197,7 +200,9 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
     let encoded: Uint8Array;
     try {
       encoded = await read();
-      return await decodeInput({ encoded }, { policy, stride: manifest.stride, limits: ofDecoding }, signal);
+      const image = await decodeInput({ encoded }, { policy, stride: manifest.stride, limits: ofDecoding }, signal);
+      if (upsampling || tiling) checkMaps(image.image, upsampling, outputs, MAP_BYTES);
+      return image;
     } catch (error) {
       return { failed: reasonOf(error) };
     }

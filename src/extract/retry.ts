@@ -18,6 +18,18 @@ export function isOfImage({ code, reason }: VicreglError): boolean {
   return code === 'RESOURCE_EXHAUSTED' && reason !== 'OVERLOADED' && reason !== 'RATE_LIMITED';
 }
 
+/** Options by the fields of requests with which errors about them begin. */
+const OPTIONS = ['upsample', 'tiles', 'space', 'stages', 'dtype'] as const;
+
+/**
+ * The option that an error is about, if every other image would get the same answer.
+ * @param ownSizes whether images keep their sizes, on which it depends then whether a size of cells or windows fits
+ */
+export function optionOf({ message }: VicreglError, ownSizes: boolean): (typeof OPTIONS)[number] | undefined {
+  const option = OPTIONS.find((field) => new RegExp(`^${field}\\b`).test(message));
+  return ownSizes && (option === 'upsample' || option === 'tiles') ? undefined : option;
+}
+
 /**
  * Seconds to wait before an attempt: doubled each time, up to 30 s, and drawn between half and all of that, so that the clients of
  * a service that restarts do not come back at the same moment. Not less than the service asks for.

@@ -7,7 +7,8 @@ import type { ModelId } from '../client/model.js';
 import type { FeatureFields } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { checkFile, defaultImageLimits } from '../image/decode.js';
-import type { Size } from '../image/types.js';
+import type { ResizePolicy, Size } from '../image/types.js';
+import { checkOptions, type ExtractLimits } from './checkOptions.js';
 import { ExtractError } from './extractError.js';
 import {
   type CoveredPart,
@@ -19,7 +20,7 @@ import {
   type Wanted,
   type WantedImage,
 } from './features.js';
-import { isOfImage } from './retry.js';
+import { isOfImage, optionOf } from './retry.js';
 import { GROUP_IMAGES } from './shardPlan.js';
 import { streamCaller } from './streamCaller.js';
 
@@ -31,6 +32,8 @@ const RUNS = 4;
 interface ServiceOptions {
   readonly wanted: Wanted;
   readonly resize: Resize | undefined;
+  /** What `resize` means for the model. */
+  readonly policy: ResizePolicy;
   readonly pooled: boolean;
   readonly signal: AbortSignal;
   readonly note: (text: string) => void;
@@ -64,6 +67,18 @@ function serviceOutputs(model: ModelInfo, { embedding, features }: Wanted, poole
   return found;
 }
 
+/** The limits that the service states; it checks those that it does not state. */
+async function limitsOf(client: Client, { name, version }: ModelInfo, signal: AbortSignal): Promise<ExtractLimits> {
+  const { limits, models } = await client.serverInfo({ signal });
+  const limit = (key: string): number => limits.get(key)?.value ?? Number.POSITIVE_INFINITY;
+  const { inputSizes = [] } = models.find((one) => one.name === name && one.version === version) ?? {};
+  return {
+    output: { inputPixels: limit('input_pixels'), ...(inputSizes.length > 0 && { inputSizes }) },
+    imagePixels: limit('image_pixels'),
+    mapBytes: limit('map_bytes'),
+  };
+}
+
 function coveredPart({ grid: { rows, columns, cellToPixel } }: FeatureMap): CoveredPart {
   const { scaleX, scaleY, offsetX, offsetY } = cellToPixel;
   return { left: offsetX, top: offsetY, width: scaleX * columns, height: scaleY * rows };
@@ -77,12 +92,14 @@ interface ReadImage {
 
 /**
  * Computes features by a service, over its streams. The files are sent as they are. The client is closed with the extractor.
- * @throws ExtractError `bad_option` for a space or stage that the model lacks; VicreglError if the service does not answer
+ * @throws ExtractError `bad_option` for a space or stage that the model lacks, and sizes that no image can have; VicreglError if the service does not answer
  */
 export async function createServiceExtractor(client: Client, options: ServiceOptions): Promise<Extractor> {
-  const { wanted, resize, pooled, signal, note } = options;
+  const { wanted, resize, policy, pooled, signal, note } = options;
   const model = await client.model({ signal });
   const outputs = serviceOutputs(model, wanted, pooled);
+  const { crop } = model.preprocessing;
+  checkOptions(wanted, policy, { crop, stride: model.stride, outputs, limits: await limitsOf(client, model, signal) });
   const { dtype, l2, embedding, features } = wanted;
   const limit = pLimit(READ_AT_ONCE);
   const fields = { dtype, l2Normalize: l2 };
@@ -145,7 +162,11 @@ export async function createServiceExtractor(client: Client, options: ServiceOpt
     try {
       return { features: await compute(prepared, image) };
     } catch (error) {
-      if (error instanceof VicreglError && isOfImage(error)) return { failed: error.message };
+      if (error instanceof VicreglError && isOfImage(error)) {
+        const option = optionOf(error, policy.kind === 'native');
+        if (option === undefined) return { failed: error.message };
+        throw new ExtractError('bad_option', `--${option}: the service answers: ${error.message}`, { cause: error });
+      }
       throw error;
     }
   };

@@ -36,6 +36,16 @@ describe('the lock of a shard', () => {
     await lock.release();
   });
 
+  it('of a process on another machine is not waited for after a signal', async () => {
+    await elsewhere();
+    const stop = new AbortController();
+    // Without the signal it would wait for ten minutes.
+    const waiting = lockShard(path, () => stop.abort(), { silentMs: 600_000, signal: stop.signal });
+    await assert.rejects(waiting, (error) => error instanceof ExtractError && error.code === 'stopped');
+    assert.equal(JSON.parse(await readFile(path, 'utf8')).pid, 1);
+    await rm(path);
+  });
+
   it('of a process on another machine that lives is left alone', async () => {
     await elsewhere();
     let second = 1;

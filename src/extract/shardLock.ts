@@ -14,9 +14,11 @@ export interface ShardLock {
   release(): Promise<void>;
 }
 
-interface LockTimes {
+interface LockOptions {
   readonly aliveMs?: number;
   readonly silentMs?: number;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal;
 }
 
 /** Modification time, read through an open file: a network file system answers that from the server. Undefined: no file. */
@@ -38,12 +40,12 @@ async function changedAt(path: string): Promise<number | undefined> {
  * this machine is taken over. Whether one on another machine still runs cannot be asked there: its lock is taken over if it shows
  * no sign of life for a minute, as after the loss of a node.
  * @param note receives a line if this waits
- * @throws ExtractError `in_use` naming the process; OutputError
+ * @throws ExtractError `in_use` naming the process, `stopped` if the signal ends the wait; OutputError
  */
 export async function lockShard(
   path: string,
   note: (text: string) => void,
-  { aliveMs = ALIVE_MS, silentMs = SILENT_MS }: LockTimes = {},
+  { aliveMs = ALIVE_MS, silentMs = SILENT_MS, signal }: LockOptions = {},
 ): Promise<ShardLock> {
   const take = async () => {
     let lock: ProcessLock;
@@ -78,7 +80,11 @@ export async function lockShard(
     note(`${path} is held by ${where}; waiting up to ${Math.round(silentMs / 1000)} s to see whether it still runs`);
     const until = performance.now() + silentMs;
     while (performance.now() < until) {
-      await delay(Math.min(1000, silentMs / 10));
+      try {
+        await delay(Math.min(1000, silentMs / 10), undefined, { signal });
+      } catch (cause) {
+        throw new ExtractError('stopped', `stopped by a signal while ${where} held ${path}`, { cause });
+      }
       const now = await changedAt(path);
       if (now === undefined) break;
       if (now !== seen) throw busy(error);

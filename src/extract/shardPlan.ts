@@ -12,14 +12,17 @@ export interface ShardRange {
 }
 
 /**
- * The number of output shards: as many for each process, and no more than `shardImages` images in each.
+ * The number of output shards: no more than `shardImages` images in each (8, the images of a group, where it is less), none empty,
+ * and as many for each process, unless there are too few groups for that.
  * @param processes number of processes that share the work
  */
 export function shardCount(images: number, processes: number, shardImages: number): number {
-  return processes * Math.max(1, Math.ceil(images / (processes * shardImages)));
+  const groups = Math.ceil(images / GROUP_IMAGES);
+  const ofShard = Math.max(1, Math.floor(shardImages / GROUP_IMAGES));
+  return Math.max(1, Math.min(groups, processes * Math.ceil(groups / (processes * ofShard))));
 }
 
-/** Range of a shard: groups of images are divided evenly. A shard is empty if there are fewer groups than shards. */
+/** Range of a shard: groups of images are divided evenly. In folders of earlier versions a shard may be empty. */
 export function shardRange(images: number, shards: number, shard: number): ShardRange {
   const groups = Math.ceil(images / GROUP_IMAGES);
   const at = (bound: number) => Math.min(images, Math.floor((bound * groups) / shards) * GROUP_IMAGES);

@@ -26,6 +26,11 @@ const REASONS: Readonly<Record<string, string>> = {
   ELOOP: 'its symbolic links form a cycle',
 };
 
+/** An empty path would mean the current folder in some places, and nothing in others. */
+function checkGiven(what: string, path: string): void {
+  if (path === '') throw new OutputError(`${what}: empty; name a file or folder (. is the current folder)`);
+}
+
 /** The error for a path that cannot be written. @param what names it in the error, such as `--out` */
 function outputError(what: string, path: string, cause: unknown): OutputError {
   const code = codeOf(cause);
@@ -74,6 +79,7 @@ const probeName = (path: string): string => `.${basename(path).slice(0, 100)}.${
  * @throws OutputError
  */
 export async function checkOutputFolder(what: string, path: string): Promise<void> {
+  checkGiven(what, path);
   try {
     const { existing, missing } = await nearestExisting(path);
     for (const name of missing) if (name.length > 255) throw Object.assign(new Error(name), { code: 'ENAMETOOLONG' });
@@ -92,6 +98,7 @@ export async function checkOutputFolder(what: string, path: string): Promise<voi
  * @throws OutputError
  */
 export async function checkOutputFile(what: string, path: string): Promise<void> {
+  checkGiven(what, path);
   const folder = dirname(resolve(path));
   try {
     const found = await stat(path).catch(() => undefined);

@@ -176,6 +176,18 @@ function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputL
   return planned;
 }
 
+/**
+ * Checks what a policy requires of every image, before the first one is read.
+ * @returns the size of the network input; undefined for `native`, whose size is that of the image
+ * @throws ImageError as `planInput` does for a policy that no image fits
+ */
+export function checkPolicy(policy: ResizePolicy, stride: number, limits: OutputLimits): Size | undefined {
+  if (policy.kind === 'native') return undefined;
+  // The size of the image changes only how much of it is kept.
+  const planned = plan({ width: 1, height: 1 }, policy, stride, limits);
+  return planned.keep ?? { width: planned.width, height: planned.height };
+}
+
 /** The input of a plan, and the map back to the original. */
 function plannedInput(image: Size, { width, height, keep }: ResizePlan): PlannedInput {
   const scaleX = image.width / width;

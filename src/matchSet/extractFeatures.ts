@@ -5,6 +5,7 @@ import type { Tiles, Upsample } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { ImageError } from '../image/imageError.js';
 import { readStoredImage } from '../image/orientation.js';
+import type { CheckPhotograph } from './checkSettings.js';
 import { type ImageFeatures, splitNorms } from './features.js';
 import { type PhotographSize, wholePhotograph } from './photographSize.js';
 
@@ -60,13 +61,14 @@ function isImageFault(error: unknown): boolean {
 /** The features of one image, with the embedding of its central square in the model's own size. */
 async function featuresOf(
   client: FeatureClient,
+  name: string,
   pixels: Uint8Array,
   settings: FeatureSettings,
-  stride: number,
-  signal: AbortSignal,
+  { stride, check, signal }: { readonly stride: number; readonly check: CheckPhotograph; readonly signal: AbortSignal },
 ): Promise<ImageFeatures> {
   const { size, space, stage, tiles, upsample } = settings;
   const stored = await readStoredImage(pixels);
+  check(name, stored.upright);
   const image = { pixels, resize: wholePhotograph(stored.upright, size, stride) };
   const options = {
     signal,
@@ -93,6 +95,7 @@ async function featuresOf(
 
 /**
  * Computes the features of images, and gives each to `keep` as soon as it is there.
+ * @param check throws for a photograph that shows a mistake in the settings
  * @param read reads the file of an image
  * @returns the images that cannot be read, in order
  * @throws VicreglError for settings that the model does not take, and when the service stays away; the signal's reason.
@@ -103,10 +106,12 @@ export async function extractImages(
   settings: FeatureSettings,
   stride: number,
   {
+    check,
     read,
     keep,
     signal,
   }: {
+    readonly check: CheckPhotograph;
     read(name: string): Promise<Uint8Array>;
     keep(name: string, features: ImageFeatures | undefined): Promise<void>;
     readonly signal: AbortSignal;
@@ -129,7 +134,7 @@ export async function extractImages(
     }
     let features: ImageFeatures | undefined;
     try {
-      features = bytes && (await featuresOf(client, bytes, settings, stride, either));
+      features = bytes && (await featuresOf(client, name, bytes, settings, { stride, check, signal: either }));
     } catch (error) {
       either.throwIfAborted();
       if (!isImageFault(error)) throw error;

@@ -6,12 +6,13 @@ import type { Client } from '../client/client.js';
 import { byCodeUnits } from '../data/imageNames.js';
 import type { ImageSource } from '../data/sources.js';
 import { makeFolder } from '../files/output.js';
-import { takeLock } from '../files/processLock.js';
+import { LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
 import { storedSize } from '../image/orientation.js';
 import type { CellFeatures } from '../match/features.js';
 import type { NearestSearch } from '../match/nearest.js';
 import type { WorkProgress } from '../progress/work.js';
 import { writeChunksAtomically } from '../tensor/atomicFile.js';
+import { checkSettings } from './checkSettings.js';
 import { writeColmapDatabase } from './colmapDatabase.js';
 import { extractImages, type FailedImage, type FeatureSettings } from './extractFeatures.js';
 import { type FeatureFile, openFeatureFile, writeFeatureFile } from './featureFile.js';
@@ -23,7 +24,7 @@ import { type MatchJournal, openMatchJournal } from './matchJournal.js';
 import { MatchSetError } from './matchSetError.js';
 import type { MatchedSet, NamedPair } from './output.js';
 import { matchImages, type PairOptions } from './pairMatches.js';
-import { checkNames, exhaustivePairs, type ImagePair, readPairs, retrievalPairs } from './pairs.js';
+import { checkDistinct, checkNames, exhaustivePairs, type ImagePair, readPairs, retrievalPairs } from './pairs.js';
 
 /** Which images are matched with each other. */
 export type PairChoice =
@@ -46,7 +47,7 @@ export interface MatchSetOptions {
   readonly matching: PairOptions;
   /** COLMAP: one camera for all images. */
   readonly singleCamera?: boolean;
-  readonly client: Pick<Client, 'features' | 'embed' | 'model'>;
+  readonly client: Pick<Client, 'features' | 'embed' | 'model' | 'serverInfo'>;
   readonly search: NearestSearch;
   readonly progress: WorkProgress;
   readonly signal: AbortSignal;
@@ -77,7 +78,7 @@ const SYNC_PAIRS = 256;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 /** @throws MatchSetError `other_settings` naming the first setting that differs. */
-function checkSettings(path: string, found: string, wanted: string): void {
+function checkSameSettings(path: string, found: string, wanted: string): void {
   if (found === wanted) return;
   const [before, now] = [found, wanted].map((text) => JSON.parse(text) as Record<string, unknown>) as [
     Record<string, unknown>,
@@ -97,7 +98,12 @@ async function openExisting(path: string, settings: string): Promise<FeatureFile
   try {
     const file = await openFeatureFile(path);
     try {
-      checkSettings(path, file.settings, settings);
+      // A file without images, as earlier versions wrote if all failed, binds nobody to its settings.
+      if (file.names.size === 0) {
+        file.close();
+        return undefined;
+      }
+      checkSameSettings(path, file.settings, settings);
       return file;
     } catch (error) {
       file.close();
@@ -138,15 +144,27 @@ function featureReader(file: () => FeatureFile | undefined, parts: FeatureParts)
   };
 }
 
+/** Takes the lock of the folder. @throws MatchSetError `in_use` with the way out */
+async function lockFolder(out: string): Promise<ProcessLock> {
+  try {
+    return await takeLock(join(out, 'cache', 'lock'));
+  } catch (cause) {
+    if (!(cause instanceof LockHeldError)) throw cause;
+    const way = cause.here ? 'wait for it, stop it' : `if it has ended, remove ${cause.path}; otherwise wait for it`;
+    throw new MatchSetError('in_use', `--out: ${cause.message}; ${way}, or choose another --out`, { cause });
+  }
+}
+
 /** The pairs, by the numbers of the images; for retrieval, of those that have features. */
 async function choosePairs(
   choice: PairChoice,
   names: readonly string[],
+  wanted: readonly number[],
   usable: readonly number[],
   features: (name: string) => Promise<ImageFeatures>,
 ): Promise<ImagePair[]> {
   if (choice.kind === 'list') return readPairs(choice.text, choice.file, names);
-  if (choice.kind === 'exhaustive') return exhaustivePairs(usable);
+  if (choice.kind === 'exhaustive') return exhaustivePairs(wanted);
   const embeddings = new Map<number, Float32Array>();
   for (const image of usable) embeddings.set(image, (await features(names[image]!)).global!);
   return retrievalPairs(embeddings, choice.count);
@@ -190,15 +208,13 @@ async function writeFormat({ out, format, singleCamera = false }: MatchSetOption
   switch (format) {
     case 'hloc':
       await writeHlocMatches(join(out, 'matches.h5'), set);
-      await writeText(
-        join(out, 'pairs.txt'),
-        set.pairs.map(({ a, b }) => `${a} ${b}\n`),
-      );
+      await writePairs(out, set);
       return ['matches.h5', 'pairs.txt'];
     case 'colmap':
       if (singleCamera) await checkOneSize(set);
       await writeColmapDatabase(join(out, 'database.db'), set, singleCamera);
-      return ['database.db'];
+      await writePairs(out, set);
+      return ['database.db', 'pairs.txt'];
     case 'json':
       await writeJsonMatches(join(out, 'matches.jsonl'), set);
       return ['matches.jsonl'];
@@ -208,18 +224,26 @@ async function writeFormat({ out, format, singleCamera = false }: MatchSetOption
 const writeText = (path: string, lines: readonly string[]): Promise<void> =>
   writeChunksAtomically(path, [Buffer.from(lines.join(''))]);
 
+/** The list of pairs, as hloc and COLMAP's matches_importer read it; as `readPairs`, with a tab where a name has a space. */
+const writePairs = (out: string, { pairs }: MatchedSet): Promise<void> =>
+  writeText(
+    join(out, 'pairs.txt'),
+    pairs.map(({ a, b }) => `${a}${/\s/.test(`${a}${b}`) ? '\t' : ' '}${b}\n`),
+  );
+
 /**
  * Matches pairs of images of a set, and writes the features and matches in the layout of another tool.
  *
  * Features are computed once for each image and kept in `features.h5`, matches in a journal in `cache/`. A run that was stopped or
  * killed goes on where it was, if it is started again with the same options; other pairs, options of matching or another
  * format reuse the features, and the matches that are the same.
- * @throws MatchSetError; LockHeldError if another process works in the folder; VicreglError of the client; MatchError for options that
+ * @throws MatchSetError, also if another process works in the folder; VicreglError of the client; MatchError for options that
  *   do not fit; the signal's reason.
  */
 export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummary> {
   const { images, out, choice, client, progress, signal } = options;
   const names = Array.from({ length: images.count }, (_, i) => images.nameOf(i));
+  checkDistinct(names);
   const numbers = new Map(names.map((name, i) => [name, i] as const));
   // Mistakes in a list are found before any work.
   const listed = choice.kind === 'list' ? readPairs(choice.text, choice.file, names) : undefined;
@@ -231,12 +255,13 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
   const model = await client.model();
   const { space = model.dimensions.localProjector === undefined ? 'backbone' : 'localProjector' } = options.features;
   const featureSettings: FeatureSettings = { ...options.features, space };
+  const check = checkSettings(featureSettings, model, await client.serverInfo({ signal }));
   const label = `${model.name}@${model.version}`;
   const settings = JSON.stringify({ model: label, ...featureSettings });
 
   const partsFolder = join(out, 'cache', `features-${digest(settings)}`);
   await makeFolder(partsFolder);
-  const lock = await takeLock(join(out, 'cache', 'lock'));
+  const lock = await lockFolder(out);
   const path = join(out, 'features.h5');
   let file: FeatureFile | undefined;
   let journal: MatchJournal | undefined;
@@ -249,6 +274,7 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
     const missing = wanted.map((image) => names[image]!).filter((name) => !has(name));
     progress.begin('features', missing.length, 'images');
     const failed = await extractImages(client, missing, featureSettings, model.stride, {
+      check,
       read: (name) => images.read(numbers.get(name)!),
       async keep(name, features) {
         if (features) await parts.write(name, features);
@@ -259,7 +285,7 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
     file = await mergeParts(path, settings, file, parts, names);
 
     const usable = wanted.filter((image) => has(names[image]!));
-    const chosen = listed ?? (await choosePairs(choice, names, usable, reader.read));
+    const chosen = listed ?? (await choosePairs(choice, names, wanted, usable, reader.read));
     const named = chosen.map(({ a, b }) => ({ a: names[a]!, b: names[b]! }));
     const pairs = named.filter(({ a, b }) => has(a) && has(b));
     journal = await openMatchJournal(
@@ -284,7 +310,7 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
       failed,
       skippedPairs: named.length - pairs.length,
       computed: { images: missing.length - failed.length, pairs: matched },
-      files: ['features.h5', ...files, ...(failed.length > 0 ? ['failed.jsonl'] : [])],
+      files: [...(file ? ['features.h5'] : []), ...files, ...(failed.length > 0 ? ['failed.jsonl'] : [])],
     };
     const { computed: _, ...result } = summary;
     const manifest = { settings: JSON.parse(settings) as unknown, matching: options.matching, format: options.format };
@@ -297,16 +323,19 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
   }
 }
 
-/** Writes the file with the features of earlier runs and the new ones, and removes the parts. @returns the open file */
+/**
+ * Writes the file with the features of earlier runs and the new ones, and removes the parts.
+ * @returns the open file; undefined if no image has features: an empty file would bind the folder to settings that may be wrong
+ */
 async function mergeParts(
   path: string,
   settings: string,
   file: FeatureFile | undefined,
   parts: FeatureParts,
   names: readonly string[],
-): Promise<FeatureFile> {
+): Promise<FeatureFile | undefined> {
   const added = names.filter((name) => parts.has(name) && !file?.names.has(name));
-  if (added.length === 0 && file) {
+  if (added.length === 0) {
     await parts.clear();
     return file;
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { checkNames, exhaustivePairs, readPairs, retrievalPairs } from './pairs.js';
+import { checkDistinct, checkNames, exhaustivePairs, readPairs, retrievalPairs } from './pairs.js';
 
 const names = ['a.jpg', 'b.jpg', 'sub/c d.jpg'];
 
@@ -36,6 +36,17 @@ test('names that are no relative paths are rejected', () => {
       name,
     );
   }
+});
+
+test('names that one file cannot hold are rejected: listed twice, or the folder of another', () => {
+  checkDistinct(['a.jpg', 'b.jpg']);
+  checkNames(['x/a.jpg', 'x/a.jpg2/b.jpg', 'x/a.jp']);
+  assert.throws(() => checkDistinct(['a.jpg', 'b.jpg', 'a.jpg']), {
+    code: 'bad_images',
+    message: /"a.jpg" is listed twice/,
+  });
+  const message = /images "x\/a.jpg" and "x\/a.jpg\/b.jpg": .* rename one/;
+  assert.throws(() => checkNames(['x/a.jpg/b.jpg', 'x/a.jpg']), { code: 'bad_images', message });
 });
 
 test('all pairs of some images', () => {

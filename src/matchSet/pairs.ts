@@ -7,16 +7,40 @@ export interface ImagePair {
 }
 
 /**
- * Checks that images can be named in the output: by relative paths without . and .. as parts.
+ * Checks that each name is that of one image.
+ * @throws MatchSetError `bad_images`
+ */
+export function checkDistinct(names: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name)) throw new MatchSetError('bad_images', `image "${name}" is listed twice; remove one of the two`);
+    seen.add(name);
+  }
+}
+
+/**
+ * Checks that images can be named in the output: by relative paths without . and .. as parts, none of which is the folder of another.
  * @throws MatchSetError `bad_images`
  */
 export function checkNames(names: readonly string[]): void {
   const odd = names.find((name) => name.split('/').some((part) => part === '' || part === '.' || part === '..'));
-  if (odd === undefined) return;
-  throw new MatchSetError(
-    'bad_images',
-    `image "${odd}" is not named by a path relative to the images; pass their folder as --images, and a list of pairs as --pairs`,
-  );
+  if (odd !== undefined) {
+    throw new MatchSetError(
+      'bad_images',
+      `image "${odd}" is not named by a path relative to the images; pass their folder as --images, and a list of pairs as --pairs`,
+    );
+  }
+  const known = new Set(names);
+  for (const name of names) {
+    for (let end = name.indexOf('/'); end >= 0; end = name.indexOf('/', end + 1)) {
+      const folder = name.slice(0, end);
+      if (!known.has(folder)) continue;
+      throw new MatchSetError(
+        'bad_images',
+        `images "${folder}" and "${name}": features.h5 cannot have an image and a folder of the same name; rename one of them`,
+      );
+    }
+  }
 }
 
 /** A key that is the same for both orders of a pair. */

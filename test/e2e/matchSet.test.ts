@@ -453,6 +453,10 @@ describe('vicregl match-set', () => {
     await refused(['--pairs', list], /bad.txt, line 2: there is no image "nowhere.png"/);
     await refused(['--exhaustive', '--ratio', '1.5'], /--ratio .* at most 1/);
     await refused(['--exhaustive', '--resize', 'longest:0'], /It must be longest:SIDE/);
+    await refused(['--exhaustive', '--resize', 'fit:17x19'], /--resize: width is 17, not a multiple/);
+    await refused(['--exhaustive', '--tiles', '100'], /--tiles: width is 100, not a multiple/);
+    await refused(['--exhaustive', '--single-camera'], /--single-camera: applies to --format colmap, not hloc/);
+    await refused(['--exhaustive', '--out', ''], /--out: empty; name a file or folder/);
     const gone = await vicreglInHost('match-set', ...base('none'), '--exhaustive', '--address', '127.0.0.1:1');
     assert.match(gone.stderr, /^vicregl: UNAVAILABLE: no answer from 127.0.0.1:1 /m, 'and not an error of --out');
     await assert.rejects(readdir(join(root, 'none')), { code: 'ENOENT' });
