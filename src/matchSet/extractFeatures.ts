@@ -1,23 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Client } from '../client/client.js';
-import type { Tiles, Upsample } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { ImageError } from '../image/imageError.js';
 import { readStoredImage } from '../image/orientation.js';
-import type { CheckPhotograph } from './checkSettings.js';
+import type { CheckPhotograph, FeatureSettings } from './featureSettings.js';
 import { type ImageFeatures, splitNorms } from './features.js';
-import { type PhotographSize, wholePhotograph } from './photographSize.js';
-
-/** How the features of an image are made. */
-export interface FeatureSettings {
-  readonly size: PhotographSize;
-  readonly space: 'backbone' | 'localProjector';
-  /** The map of an earlier stage instead of that of the space. */
-  readonly stage?: number;
-  readonly tiles?: Tiles;
-  readonly upsample?: Upsample;
-}
+import { wholePhotograph } from './photographSize.js';
 
 /** An image that has no features, and why. */
 export interface FailedImage {

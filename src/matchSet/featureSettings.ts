@@ -1,12 +1,22 @@
 import type { ModelInfo } from '../client/model.js';
+import type { Tiles, Upsample } from '../client/options.js';
 import type { ServerInfo } from '../client/serverInfo.js';
 import { ImageError } from '../image/imageError.js';
 import { checkInputPixels, checkPolicy, type OutputLimits } from '../image/resize.js';
 import { readTiling } from '../image/tiles.js';
 import type { Size } from '../image/types.js';
-import type { FeatureSettings } from './extractFeatures.js';
 import { MatchSetError } from './matchSetError.js';
-import { wholePhotograph } from './photographSize.js';
+import { type PhotographSize, wholePhotograph } from './photographSize.js';
+
+/** How the features of an image are made. */
+export interface FeatureSettings {
+  readonly size: PhotographSize;
+  readonly space: 'backbone' | 'localProjector';
+  /** The map of an earlier stage instead of that of the space. */
+  readonly stage?: number;
+  readonly tiles?: Tiles;
+  readonly upsample?: Upsample;
+}
 
 /** Runs work; its error about sizes becomes one that names the flag. */
 function ofFlag<T>(flag: string, work: () => T): T {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkSettings } from './checkSettings.js';
-import type { FeatureSettings } from './extractFeatures.js';
+import { checkSettings, type FeatureSettings } from './featureSettings.js';
 
 const model = { name: 'm', version: '1', stride: 32, preprocessing: { resize: 256, crop: 224 } };
 const limit = (value: number) => ({ value, unit: 'pixels', description: '' });
