@@ -72,3 +72,28 @@ export function readServerInfo(message: GetServerInfoResponse__Output): ServerIn
     uptimeSeconds,
   };
 }
+
+/** What a service says of network inputs and maps. */
+export interface StatedLimits {
+  /** Of network inputs: their pixels, and their sizes where only certain ones are allowed. */
+  readonly output: {
+    readonly inputPixels: number;
+    readonly inputSizes?: readonly { readonly width: number; readonly height: number }[];
+  };
+  /** Maximum pixels of an image. */
+  readonly imagePixels: number;
+  /** Maximum bytes of one float32 map. */
+  readonly mapBytes: number;
+}
+
+/** The limits that a service states for a model; infinite where it states none, since it checks those itself. */
+export function statedLimits({ limits, models }: Pick<ServerInfo, 'limits' | 'models'>, model: ModelId): StatedLimits {
+  const limit = (name: string): number => limits.get(name)?.value ?? Number.POSITIVE_INFINITY;
+  const { inputSizes = [] } =
+    models.find(({ name, version }) => name === model.name && version === model.version) ?? {};
+  return {
+    output: { inputPixels: limit('input_pixels'), ...(inputSizes.length > 0 && { inputSizes }) },
+    imagePixels: limit('image_pixels'),
+    mapBytes: limit('map_bytes'),
+  };
+}

@@ -1,19 +1,21 @@
 import type { ReceivedTensor } from '../client/tensor.js';
 import { l2Normalize } from '../featureOps/l2Normalize.js';
 import { quantizeVectors } from '../featureOps/quantize.js';
-import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../tensor/float16.js';
+import { float16Within, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { runSync } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Wanted } from './features.js';
 
 /** @throws RangeError for an element that float16 cannot hold. */
 function toFloat16({ shape, data }: Tensor<'float32'>): Tensor<'float16'> {
-  const halves = float32ToFloat16(data);
-  const bad = firstOverflow(data, halves);
-  if (bad < 0) return tensor('float16', shape, halves);
-  throw new RangeError(
-    `dtype: element ${bad} is ${data[bad]}, and float16 reaches ${LARGEST_FLOAT16}; use --dtype float32 or int8, or --l2`,
+  const halves = float16Within(
+    data,
+    (i, value) =>
+      new RangeError(
+        `dtype: element ${i} is ${value}, and float16 reaches ${LARGEST_FLOAT16}; use --dtype float32 or int8, or --l2`,
+      ),
   );
+  return tensor('float16', shape, halves);
 }
 
 /**

@@ -5,10 +5,11 @@ import type { FeatureMap, Features } from '../client/features.js';
 import type { PlacedImage, Resize } from '../client/image.js';
 import type { ModelId } from '../client/model.js';
 import type { FeatureFields } from '../client/options.js';
+import { statedLimits } from '../client/serverInfo.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { checkFile, defaultImageLimits } from '../image/decode.js';
 import type { ResizePolicy, Size } from '../image/types.js';
-import { checkOptions, type ExtractLimits } from './checkOptions.js';
+import { checkOptions } from './checkOptions.js';
 import { ExtractError } from './extractError.js';
 import {
   type CoveredPart,
@@ -67,18 +68,6 @@ function serviceOutputs(model: ModelInfo, { embedding, features }: Wanted, poole
   return found;
 }
 
-/** The limits that the service states; it checks those that it does not state. */
-async function limitsOf(client: Client, { name, version }: ModelInfo, signal: AbortSignal): Promise<ExtractLimits> {
-  const { limits, models } = await client.serverInfo({ signal });
-  const limit = (key: string): number => limits.get(key)?.value ?? Number.POSITIVE_INFINITY;
-  const { inputSizes = [] } = models.find((one) => one.name === name && one.version === version) ?? {};
-  return {
-    output: { inputPixels: limit('input_pixels'), ...(inputSizes.length > 0 && { inputSizes }) },
-    imagePixels: limit('image_pixels'),
-    mapBytes: limit('map_bytes'),
-  };
-}
-
 function coveredPart({ grid: { rows, columns, cellToPixel } }: FeatureMap): CoveredPart {
   const { scaleX, scaleY, offsetX, offsetY } = cellToPixel;
   return { left: offsetX, top: offsetY, width: scaleX * columns, height: scaleY * rows };
@@ -99,7 +88,8 @@ export async function createServiceExtractor(client: Client, options: ServiceOpt
   const model = await client.model({ signal });
   const outputs = serviceOutputs(model, wanted, pooled);
   const { crop } = model.preprocessing;
-  checkOptions(wanted, policy, { crop, stride: model.stride, outputs, limits: await limitsOf(client, model, signal) });
+  const limits = statedLimits(await client.serverInfo({ signal }), model);
+  checkOptions(wanted, policy, { crop, stride: model.stride, outputs, limits });
   const { dtype, l2, embedding, features } = wanted;
   const limit = pLimit(READ_AT_ONCE);
   const fields = { dtype, l2Normalize: l2 };

@@ -1,6 +1,6 @@
 import type { ModelInfo } from '../client/model.js';
 import type { Tiles, Upsample } from '../client/options.js';
-import type { ServerInfo } from '../client/serverInfo.js';
+import { type ServerInfo, statedLimits } from '../client/serverInfo.js';
 import { ImageError } from '../image/imageError.js';
 import { checkInputPixels, checkPolicy, type OutputLimits } from '../image/resize.js';
 import { readTiling } from '../image/tiles.js';
@@ -38,16 +38,14 @@ export type CheckPhotograph = (name: string, photograph: Size) => void;
  */
 export function checkSettings(
   { size, tiles }: FeatureSettings,
-  { name, version, stride, preprocessing }: Pick<ModelInfo, 'name' | 'version' | 'stride' | 'preprocessing'>,
-  { limits, models }: Pick<ServerInfo, 'limits' | 'models'>,
+  model: Pick<ModelInfo, 'name' | 'version' | 'stride' | 'preprocessing'>,
+  info: Pick<ServerInfo, 'limits' | 'models'>,
 ): CheckPhotograph {
+  const { stride, preprocessing } = model;
   if (tiles) ofFlag('--tiles', () => readTiling({ width: 0, height: 0, ...tiles }, preprocessing.crop, stride));
-  const limit = (key: string): number => limits.get(key)?.value ?? Number.POSITIVE_INFINITY;
-  const { inputSizes = [] } = models.find((one) => one.name === name && one.version === version) ?? {};
+  const stated = statedLimits(info, model);
   // The sizes of network inputs apply to each window.
-  const output: OutputLimits = tiles
-    ? { inputPixels: limit('image_pixels') }
-    : { inputPixels: limit('input_pixels'), ...(inputSizes.length > 0 && { inputSizes }) };
+  const output: OutputLimits = tiles ? { inputPixels: stated.imagePixels } : stated.output;
   if (size.kind === 'native') return () => {};
   if (size.kind === 'fit') {
     ofFlag('--resize', () => checkPolicy(size, stride, output));

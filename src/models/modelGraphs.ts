@@ -3,7 +3,7 @@ import { ParameterError } from '../nn/parameters.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
 import { silentProgress } from '../progress/work.js';
-import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../tensor/float16.js';
+import { float16Within, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
 import type { GraphKind } from './folder.js';
@@ -42,13 +42,14 @@ async function inFloat16(graphs: ModelGraphs): Promise<ModelGraphs> {
  */
 function asStored(name: string, value: Tensor, precision: ExportOptions['precision']): Tensor {
   if (precision === 'float32' || value.dtype !== 'float32' || value.shape.length < 2) return value;
-  const data = value.data as Float32Array;
-  const halves = float32ToFloat16(data);
-  const bad = firstOverflow(data, halves);
-  if (bad < 0) return tensor('float16', value.shape, halves);
-  throw new ParameterError(
-    `precision: element ${bad} of ${name} is ${data[bad]}, and float16 reaches ${LARGEST_FLOAT16}; use float32`,
+  const halves = float16Within(
+    value.data as Float32Array,
+    (i, element) =>
+      new ParameterError(
+        `precision: element ${i} of ${name} is ${element}, and float16 reaches ${LARGEST_FLOAT16}; use float32`,
+      ),
   );
+  return tensor('float16', value.shape, halves);
 }
 
 /**

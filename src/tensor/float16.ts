@@ -70,6 +70,22 @@ export function firstOverflow(values: Float32Array, halves: Uint16Array): number
 }
 
 /**
+ * Converts float32 elements to float16 bit patterns, where none may become an infinity.
+ * @param fail the error for an element that float16 cannot hold
+ * @param halves receives the result; has the same length
+ * @throws what `fail` returns
+ */
+export function float16Within(
+  values: Float32Array,
+  fail: (index: number, value: number) => Error,
+  halves: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
+  const bad = firstOverflow(values, float32ToFloat16(values, halves));
+  if (bad >= 0) throw fail(bad, values[bad]!);
+  return halves;
+}
+
+/**
  * Converts float16 bit patterns to float32 elements.
  * @param values receives the result; has the same length
  */

@@ -13,17 +13,19 @@ export async function closeAll([first, ...rest]: readonly Closable[]): Promise<v
   }
 }
 
-/**
- * Does work, then closes what it has opened. Where both fail, the error of the work is thrown: what fails at closing after it, such as a
- * disk that is full, would hide it.
- */
+/** Closes what failed work has opened. @throws the error of the work: what fails at closing after it, such as a full disk, would hide it. */
+export async function closeAfter(error: unknown, opened: readonly Closable[]): Promise<never> {
+  await closeAll(opened).catch(() => undefined);
+  throw error;
+}
+
+/** Does work, then closes what it has opened. Where both fail, the error of the work is thrown. */
 export async function thenClose<T>(opened: readonly Closable[], work: () => Promise<T>): Promise<T> {
   let result: T;
   try {
     result = await work();
   } catch (error) {
-    await closeAll(opened).catch(() => undefined);
-    throw error;
+    return closeAfter(error, opened);
   }
   await closeAll(opened);
   return result;

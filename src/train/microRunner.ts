@@ -4,7 +4,7 @@ import { type SessionConfig, TRAINING_SESSION } from '../onnx/session.js';
 import { createStagedSession } from '../onnx/stagedSession.js';
 import { startState } from '../optim/state.js';
 import { elementCount, rows, type Tensor, tensor, zeros } from '../tensor/tensor.js';
-import { closeAll } from './closeAll.js';
+import { closeAfter, closeAll } from './closeAll.js';
 import { hasOverflowed, withoutOverflow } from './lossScale.js';
 import {
   buildBackward,
@@ -96,8 +96,7 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
       return made;
     } catch (error) {
       // Such as a device without memory for it: what the others hold is released.
-      await closeAll(passes);
-      throw error;
+      return closeAfter(error, passes);
     }
   };
   // Views of one size share their graphs.

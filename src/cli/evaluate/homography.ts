@@ -1,12 +1,12 @@
 import { access } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { SkippedImage } from '../../data/sample.js';
 import { openImageSource } from '../../data/sources.js';
 import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
 import type { PhotographSize } from '../../evaluate/homography/matchPair.js';
 import { openPair, openPairsFolder, type PlanarPairs } from '../../evaluate/homography/planarPairs.js';
 import { type PlanarView, pairsOfViews } from '../../evaluate/homography/planarViews.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
+import { namesWithout } from '../../evaluate/namesWithout.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import type { MatchDistance } from '../../match/distance.js';
@@ -176,11 +176,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
             (source) => homographyOutput(source, { space, size: resize }),
           );
           const { skipped } = measures[0]!;
-          const itemsWithout = (missing: readonly SkippedImage[]): string[] => {
-            const left = new Set(missing.map(({ index }) => index));
-            return pairs.names.filter((_, i) => !left.has(i));
-          };
-          const items = itemsWithout(skipped);
+          const items = namesWithout(pairs.names, skipped);
           return {
             kind: 'homography' as const,
             protocol: `homographies of mutual nearest cells in ${space} space, estimated by RANSAC with ${flags.seeds} seeds, against true ones`,
@@ -194,7 +190,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
               }),
             },
             items,
-            measures: measures.map((own) => ({ figures: own.figures, items: itemsWithout(own.skipped) })),
+            measures: measures.map((own) => ({ figures: own.figures, items: namesWithout(pairs.names, own.skipped) })),
             data: [
               {
                 role: 'images' as const,

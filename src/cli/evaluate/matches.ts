@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { type AugmentationPolicy, noAugmentation, paperAugmentation } from '../../data/augment.js';
-import type { SkippedImage } from '../../data/sample.js';
 import { openImageSource } from '../../data/sources.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { mainGamma, matchedOutput, measureMatches } from '../../evaluate/matching/matchMeasures.js';
+import { namesWithout } from '../../evaluate/namesWithout.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import type { MatchDistance } from '../../match/distance.js';
@@ -86,11 +86,7 @@ export function registerEvaluateMatches(evaluate: Command): void {
           );
           const { chance, grid, skipped } = measures[0]!.quality;
           const top = mainGamma(grid.rows * grid.columns);
-          const itemsWithout = (missing: readonly SkippedImage[]): string[] => {
-            const left = new Set(missing.map(({ index }) => index));
-            const used = Array.from({ length: photographs.count }, (_, i) => i).filter((i) => !left.has(i));
-            return used.map((i) => photographs.nameOf(i));
-          };
+          const names = Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i));
           return {
             kind: 'matches' as const,
             protocol: `top-${top} feature matches in ${space} space between ${pairs} pairs of overlapping crops of each photograph`,
@@ -104,10 +100,10 @@ export function registerEvaluateMatches(evaluate: Command): void {
               flipped: flip || augment,
               chance: Object.fromEntries(sources.map(({ name }, i) => [name, mean(measures[i]!.quality.chance)])),
             },
-            items: itemsWithout(skipped),
+            items: namesWithout(names, skipped),
             measures: measures.map(({ figures, curves, quality }) => ({
               figures,
-              items: itemsWithout(quality.skipped),
+              items: namesWithout(names, quality.skipped),
               ...(curves && { curves }),
             })),
             data: [resultData('images', flags.images, photographs, chance.length, skipped)],

@@ -2,7 +2,7 @@ import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import { pipelined } from '../../probe/pipelined.js';
 import type { WorkProgress } from '../../progress/work.js';
-import { float32ToFloat16 } from '../../tensor/float16.js';
+import { firstOverflow, float32ToFloat16 } from '../../tensor/float16.js';
 import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { CachedPart, CacheKey, ComputedBy, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
@@ -109,9 +109,6 @@ export async function missingMapsBytes(
   return bytes;
 }
 
-/** Whether one of float16 values is infinite or NaN: its exponent is of ones. */
-const overflows = (halves: Uint16Array): boolean => halves.some((half) => (half & 0x7c00) === 0x7c00);
-
 /**
  * Maps of all views of one image, which are turned to float16 a few views at a time: in float32 the views of a large photograph
  * would take twice the memory, and more than one photograph is computed at once.
@@ -137,7 +134,7 @@ async function computeMaps(
     const at = (map.data.length / views) * first;
     if (map.dtype === 'float32') return void map.data.set(data, at);
     const halves = float32ToFloat16(data);
-    if (overflows(halves)) overflowing.add(maps[i]!.name);
+    if (firstOverflow(data, halves) >= 0) overflowing.add(maps[i]!.name);
     map.data.set(halves, at);
   };
   await runMaps(subject, maps, { count: views, size }, take, (view, pixels) =>

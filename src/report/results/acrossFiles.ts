@@ -23,8 +23,8 @@ export const obstaclesAcross = (a: ResultFile, b: ResultFile): OptionDifference[
  * lack the values of items, have other items, or were measured with other options.
  */
 export function differencesAcross(of: ResultFile, less: ResultFile): Difference[] {
-  if (!isPaired(of, less) || obstaclesAcross(of, less).length > 0) return [];
   const [a, b] = [of.result, less.result];
+  if (!isPaired(of, less) || optionDifferences(a, b).length > 0) return [];
   const measured = [a, b].map(({ subjects: [subject] }, i) => ({
     name: String(i),
     figures: subject!.figures.flatMap((figure) => {

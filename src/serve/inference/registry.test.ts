@@ -202,7 +202,8 @@ function slowToWarm(name: string, version: string, onClose: () => void) {
 
 const labelsOf = ({ served }: ReturnType<typeof createModelRegistry>) => served.map(modelLabel);
 
-test('a model that is removed while it is reloaded does not come back, and its new engine is closed', async () => {
+/** The models a and b, of which b was removed while its reload warms up. `closed`: how many new engines were closed. */
+async function removedWhileReloaded() {
   let closed = 0;
   const slow = slowToWarm('b', '2', () => closed++);
   const models = createModelRegistry({
@@ -212,9 +213,14 @@ test('a model that is removed while it is reloaded does not come back, and its n
   const reloading = models.reload('b');
   await slow.warming;
   models.remove('b');
-  slow.free();
+  return { models, reloading, free: slow.free, closed: () => closed };
+}
+
+test('a model that is removed while it is reloaded does not come back, and its new engine is closed', async () => {
+  const { models, reloading, free, closed } = await removedWhileReloaded();
+  free();
   await assert.rejects(reloading, { code: 'invalid_argument', message: /b@1 was removed while it was reloaded/ });
-  assert.deepEqual([labelsOf(models), closed], [['a@1'], 1]);
+  assert.deepEqual([labelsOf(models), closed()], [['a@1'], 1]);
   await models.close();
 });
 
@@ -251,17 +257,9 @@ test('of two models of one name that become warm at the same time, one is served
 });
 
 test('a close waits for the reload of a model that was removed', async () => {
-  let closed = 0;
-  const slow = slowToWarm('b', '2', () => closed++);
-  const models = createModelRegistry({
-    models: [{ engine: engine('a', '1') }, { engine: engine('b', '1'), reopen: slow.open }],
-    limits,
-  });
-  const reloading = models.reload('b');
-  await slow.warming;
-  models.remove('b');
-  const closing = models.close().then(() => closed);
-  slow.free();
+  const { models, reloading, free, closed } = await removedWhileReloaded();
+  const closing = models.close().then(closed);
+  free();
   await assert.rejects(reloading, { code: 'shutting_down' });
   assert.equal(await closing, 1);
 });

@@ -1,6 +1,6 @@
 import { quantizeVectors } from '../../../featureOps/quantize.js';
 import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataType.js';
-import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../../../tensor/float16.js';
+import { float16Within, LARGEST_FLOAT16 } from '../../../tensor/float16.js';
 import { forEachSlice } from '../../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
 import { invalid } from './fields.js';
@@ -58,13 +58,12 @@ export interface WireTensor {
 function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float16'>> {
   const halves = new Uint16Array(data.length);
   yield* forEachSlice(data.length, 1, (first, end) => {
-    const [values, converted] = [data.subarray(first, end), halves.subarray(first, end)];
-    const bad = firstOverflow(values, float32ToFloat16(values, converted));
-    if (bad < 0) return;
-    throw invalid(
-      `dtype: element ${first + bad} of the answer is ${values[bad]}, and FLOAT16 reaches ${LARGEST_FLOAT16}; ask for FLOAT32 or ` +
-        'INT8, or for vectors of length 1 (l2_normalize)',
-    );
+    const fail = (i: number, value: number) =>
+      invalid(
+        `dtype: element ${first + i} of the answer is ${value}, and FLOAT16 reaches ${LARGEST_FLOAT16}; ask for FLOAT32 or ` +
+          'INT8, or for vectors of length 1 (l2_normalize)',
+      );
+    float16Within(data.subarray(first, end), fail, halves.subarray(first, end));
   });
   return tensor('float16', shape, halves);
 }
