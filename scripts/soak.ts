@@ -16,8 +16,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { type MemorySample, mbPerMinute } from '../src/bench/growth.js';
 import { treePids } from '../src/bench/processCpu.js';
-import { median } from '../src/bench/quantile.js';
 import { startService } from '../src/bench/serviceProcess.js';
 import { residentMb, settle, settlingEnvironment } from '../test/support/settledMemory.js';
 import { startSoakLoad } from './soak/load.js';
@@ -49,17 +49,6 @@ const leakScript = `const kept = [];
       kept.push(Buffer.alloc(2048, 1));
     }
   };`;
-
-/** Resident memory in MB at a time in minutes after the start. */
-interface MemorySample {
-  readonly minute: number;
-  readonly mb: number;
-}
-
-/** Growth in MB a minute: the median slope over all pairs of samples (Theil-Sen estimator). */
-function slope(samples: readonly MemorySample[]): number {
-  return median(samples.flatMap((a, i) => samples.slice(i + 1).map((b) => (b.mb - a.mb) / (b.minute - a.minute))));
-}
 
 /**
  * Runs the load against one service.
@@ -106,7 +95,7 @@ async function soak(what: string, minutes: number, warmup: number, script = '') 
       processes: { first: processesAtStart, last: (await treePids(service.pid)).length },
       settledMb: { first: rounded(samples[0]!.mb), last: rounded(samples.at(-1)!.mb) },
       maxMbUnderLoad: rounded(maxMb),
-      mbPerMinute: rounded(slope(samples)),
+      mbPerMinute: rounded(mbPerMinute(samples)),
     };
   } finally {
     await service.stop();

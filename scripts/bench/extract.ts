@@ -1,12 +1,10 @@
 /**
- * Compares the images a second of `extract` with those of the raw session, in one run whose sides alternate, and measures how the
- * memory of `extract` grows.
+ * Compares the images a second of `extract` with those of the raw session, in one run whose sides alternate. How its memory grows is measured by
+ * extractMemory.ts, as the raw session of this process would be in it.
  *
  * The images are JPEG files of 384 x 256 in a folder, cut from the photographs of test/fixtures/photos. The raw session runs the
  * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here. The
  * processor time of reading and decoding alone is measured too: where both sides keep all cores busy, it bounds the ratio.
- *
- * Memory is that of this process and its inference workers, without the raw sessions.
  *
  *   node dist/scripts/bench/extract.js [--images 10000] [--parts 10] [--format npy] [--seconds 10] [--model DIR]
  *
@@ -36,7 +34,6 @@ import type { ResizePolicy } from '../../src/image/types.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { silentProgress } from '../../src/progress/work.js';
 import { stream } from '../../src/tensor/random.js';
-import { processMb } from '../../test/support/settledMemory.js';
 
 const { values } = parseArgs({
   options: {
@@ -69,15 +66,6 @@ async function writeImages(folder: string): Promise<void> {
       .toBuffer();
     await writeFile(join(folder, `${String(i).padStart(6, '0')}.jpg`), file);
   }
-}
-
-/** Least-squares slope in MB per minute. */
-function slope(points: readonly { readonly minutes: number; readonly mb: number }[]): number {
-  const mean = (of: (point: (typeof points)[number]) => number) =>
-    points.reduce((sum, point) => sum + of(point), 0) / points.length;
-  const [x, y] = [mean(({ minutes }) => minutes), mean(({ mb }) => mb)];
-  const squares = points.reduce((sum, { minutes }) => sum + (minutes - x) ** 2, 0);
-  return points.reduce((sum, { minutes, mb }) => sum + (minutes - x) * (mb - y), 0) / squares;
 }
 
 /** Images whose decoding alone is measured after each part. */
@@ -120,9 +108,6 @@ try {
   const formatName = values.format as FormatName;
   const format = await openFormat(formatName, { outputs: extractor.outputs, oneSize: true, dtype: 'float32' });
 
-  const memory: { part: number; minutes: number; mb: number; processMb: number }[] = [];
-  const workers = engine.status.workers.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-  let working = 0;
   const rates: number[] = [];
   const ratios: number[] = [];
   /** CPU time of an image: of this process and its workers. */
@@ -132,16 +117,6 @@ try {
     const before = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
     const cpu = await treeCpuSeconds(process.pid);
     const start = performance.now();
-    const sampling = setInterval(() => {
-      void Promise.all([process.pid, ...workers].map(processMb)).then((each) =>
-        memory.push({
-          part: index,
-          minutes: (working + performance.now() - start) / 60e3,
-          mb: each.reduce((sum, mb) => sum + mb, 0),
-          processMb: each[0]!,
-        }),
-      );
-    }, 1000);
     const { images } = await extractFeatures({
       source,
       extractor,
@@ -161,10 +136,8 @@ try {
       note: () => {},
     });
     const milliseconds = performance.now() - start;
-    clearInterval(sampling);
     const used = ((await treeCpuSeconds(process.pid)) ?? Number.NaN) - (cpu ?? Number.NaN);
     cpuMs.push((used * 1e3) / images);
-    working += milliseconds;
     const after = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
     decodingMs.push(await decodeMs(source, Math.floor((index * count) / parts), policy, stride));
     const rate = images / (milliseconds / 1e3);
@@ -174,12 +147,6 @@ try {
       `part ${index}: extract ${rate.toFixed(1)} images/s, raw ${before.toFixed(1)} and ${after.toFixed(1)}`,
     );
   }
-  // The first part warms up: the allocators take their memory.
-  const settled = memory.filter(({ minutes }) => minutes > working / 60e3 / parts);
-  const partsOf = (of: (sample: (typeof memory)[number]) => number) =>
-    Array.from({ length: parts }, (_, part) =>
-      Math.round(median(memory.filter((sample) => sample.part === part).map(of))),
-    );
   const { threads, sessions, batch, spinning, cpuSecondsPerImage } = raw.side.measurement();
   const rawMs = cpuSecondsPerImage * 1e3;
   console.log(
@@ -203,13 +170,6 @@ try {
         bound: rounded(rawMs / (rawMs + median(decodingMs))),
         cpuRatio: rounded(rawMs / median(cpuMs)),
         ratios: ratios.map(rounded),
-        memory: {
-          samples: settled.length,
-          mb: rounded(median(settled.map(({ mb }) => mb))),
-          mbPerMinute: rounded(slope(settled)),
-          mbOfParts: partsOf(({ mb }) => mb),
-          processMbOfParts: partsOf((sample) => sample.processMb),
-        },
       },
       null,
       1,

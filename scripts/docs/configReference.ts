@@ -1,8 +1,9 @@
-/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons, metrics and results. Run by `npm run docs`. */
+/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons, metrics, the format of results, and the tables of comparisons. Run by `npm run docs`. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import writeFileAtomic from 'write-file-atomic';
+import { withComparisonTables } from './comparisonTables.js';
 import { withConfigTable } from './configTable.js';
 import { withLoggedTerms } from './loggedTermsTable.js';
 import { withResultTable } from './resultTable.js';
@@ -13,6 +14,7 @@ for (const [name, rewrite] of [
   ['service/reference.md', withServiceReference],
   ['method.md', withLoggedTerms],
   ['evaluation.md', withResultTable],
+  ['results.md', withComparisonTables],
 ] as const) {
   const path = fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
   await writeFileAtomic(path, rewrite(await readFile(path, 'utf8')));

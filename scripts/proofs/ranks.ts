@@ -1,12 +1,13 @@
 /**
  * Training by mpirun beside one process: the same global batches on 1, 2 and 4 ranks.
  *
- *   node dist/scripts/proofs/ranks.js --images FOLDER [--steps 20] [--batch 16] [--size 64] [--keep FOLDER]
+ *   node dist/scripts/proofs/ranks.js --images FOLDER [--steps 20] [--batch 16] [--size 64]
+ *     [--seeds 0,1,2] [--networks ConvNeXt-atto] [--keep FOLDER]
  *
  * ConvNeXt-atto and ResNet-18 as the bundled recipes have them, with smaller views and batches. Prints a Markdown table
- * (docs/proofs/distributed.md): largest relative differences of the logged loss from the one process, that of the weights after the last step (all as
- * one vector), the median time of a step, and the share of it that rank 0 spends in exchanges, its waiting for the others included. Fails where
- * the loss of the first steps differs by more than its limit. Needs Open MPI (mpirun.openmpi).
+ * (docs/proofs/distributed.md): for each seed the largest relative difference of the logged loss from the one process, and that of the weights after the
+ * last step (all as one vector); the median time of a step, and the share of it that rank 0 spends in exchanges, its waiting for the others included.
+ * Fails where the loss of the first steps differs by more than its limit. Needs Open MPI (mpirun.openmpi).
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -25,11 +26,14 @@ const { values: flags } = parseArgs({
     steps: { type: 'string', default: '20' },
     batch: { type: 'string', default: '16' },
     size: { type: 'string', default: '64' },
+    seeds: { type: 'string', default: '0' },
+    networks: { type: 'string' },
     keep: { type: 'string' },
   },
 });
 if (flags.images === undefined) throw new Error('--images FOLDER: photographs to train on');
 const [steps, batch, size] = [flags.steps, flags.batch, flags.size].map(Number) as [number, number, number];
+const seeds = flags.seeds.split(',').map(Number);
 
 /**
  * What keeps rounding small for 20 steps. Matches by location do not depend on the weights: a match by features that rounding turns into another
@@ -55,6 +59,8 @@ const NETWORKS: Readonly<Record<string, Network>> = {
     reordered: 'threads=1',
   },
 };
+const networks = flags.networks?.split(',') ?? Object.keys(NETWORKS);
+for (const name of networks) if (!(name in NETWORKS)) throw new Error(`--networks ${name}: ${Object.keys(NETWORKS)}`);
 /** Steps before rounding has grown: the third depends on two updates of the weights. */
 const FIRST = 3;
 
@@ -104,8 +110,8 @@ try {
     'in exchanges',
   ];
   console.log(`| ${head.join(' | ')} |\n|${' --- |'.repeat(head.length)}`);
-  for (const [network, { recipe, limit, set, reordered }] of Object.entries(NETWORKS)) {
-    const folder = (name: string): string => join(scratch, `${network} ${name}`.replaceAll(/\W+/g, '-'));
+  for (const network of networks) {
+    const { recipe, limit, set, reordered } = NETWORKS[network]!;
     const forms = [
       { name: '1', ranks: 1, more: [] },
       { name: `1, ${reordered}`, ranks: 1, more: [reordered] },
@@ -113,19 +119,30 @@ try {
       { name: '4', ranks: 4, more: [] },
     ];
     for (const { name, ranks, more } of forms) {
-      run(folder(name), ranks, recipe, [...set, ...more]);
-      const [own, alone] = await Promise.all([recordsOf(folder(name)), recordsOf(folder('1'))]);
-      if (own.length !== steps) throw new Error(`${folder(name)}: ${own.length} steps`);
-      const losses = own.map(({ l }, i) => Math.abs(l! / alone[i]!['l']! - 1));
-      const [first, all] = [Math.max(...losses.slice(0, FIRST)), Math.max(...losses)];
-      const [mine, theirs] = await Promise.all([loadCheckpoint(folder(name)), loadCheckpoint(folder('1'))]);
-      const weights = weightDifference(mine.tensors, theirs.tensors);
-      if (limit !== undefined && !(first <= limit)) failed.push(`${network} on ${name} ranks`);
-      const seconds = median(own.slice(2).map(({ images_per_s }) => batch / images_per_s));
-      const share = median(own.slice(2).map((record) => record['exchange_share'] ?? 0));
+      const differences: { first: number; all: number; weights: number }[] = [];
+      const records: StepRecord[] = [];
+      for (const seed of seeds) {
+        const folder = (form: string): string => join(scratch, `${network} ${seed} ${form}`.replaceAll(/\W+/g, '-'));
+        run(folder(name), ranks, recipe, [...set, ...more, `seed=${seed}`]);
+        const [own, alone] = await Promise.all([recordsOf(folder(name)), recordsOf(folder('1'))]);
+        if (own.length !== steps) throw new Error(`${folder(name)}: ${own.length} steps`);
+        const losses = own.map(({ l }, i) => Math.abs(l! / alone[i]!['l']! - 1));
+        const [mine, theirs] = await Promise.all([loadCheckpoint(folder(name)), loadCheckpoint(folder('1'))]);
+        differences.push({
+          first: Math.max(...losses.slice(0, FIRST)),
+          all: Math.max(...losses),
+          weights: weightDifference(mine.tensors, theirs.tensors),
+        });
+        records.push(...own.slice(2));
+      }
+      if (limit !== undefined && !differences.every(({ first }) => first <= limit))
+        failed.push(`${network} on ${name} ranks`);
+      const each = (key: 'first' | 'all' | 'weights'): string =>
+        name === '1' ? '' : differences.map((difference) => difference[key].toExponential(1)).join(', ');
+      const seconds = median(records.map(({ images_per_s }) => batch / images_per_s));
+      const share = median(records.map((record) => record['exchange_share'] ?? 0));
       const cells = [
-        ...[network, name],
-        ...(name === '1' ? ['', '', ''] : [first, all, weights].map((value) => value.toExponential(1))),
+        ...[network, name, each('first'), each('all'), each('weights')],
         ...[seconds.toFixed(2), ranks === 1 ? '' : `${(100 * share).toFixed(0)} %`],
       ];
       console.log(`| ${cells.join(' | ')} |`);

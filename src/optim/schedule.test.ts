@@ -31,5 +31,6 @@ describe('learningRate', () => {
     near(learningRate(11, full), 11 / 12);
     near(learningRate(0, { ...config, warmupSteps: 0, totalSteps: 1 }), peak);
     near(learningRate(0, { ...config, warmupSteps: 1, totalSteps: 1 }), 0);
+    near(learningRate(1, { ...config, warmupSteps: 1, totalSteps: 1 }), peak * config.endLrRatio);
   });
 });

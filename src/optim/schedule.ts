@@ -23,7 +23,8 @@ export function learningRate(step: number, config: ScheduleConfig): number {
   const { warmupSteps, totalSteps, endLrRatio } = config;
   const peak = peakRate(config);
   if (step < warmupSteps) return (peak * step) / warmupSteps;
-  const progress = Math.min(1, (step - warmupSteps) / (totalSteps - warmupSteps));
+  const steps = totalSteps - warmupSteps;
+  const progress = steps > 0 ? Math.min(1, (step - warmupSteps) / steps) : 1;
   const cosine = 0.5 * (1 + Math.cos(Math.PI * progress));
   return peak * (cosine + endLrRatio * (1 - cosine));
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { withComparisonTables } from '../../scripts/docs/comparisonTables.js';
 import { withConfigTable } from '../../scripts/docs/configTable.js';
 import { withLoggedTerms } from '../../scripts/docs/loggedTermsTable.js';
 import { registeredMetrics, withMetricsTable } from '../../scripts/docs/metricsTable.js';
@@ -52,6 +53,17 @@ test('docs/evaluation.md lists the keys of results of this version (else: npm ru
   // Keys of objects in lists, of lists of numbers, and of groups.
   for (const key of ['subjects[].figures[].value', 'subjects[].curves[].y.intervals', 'versions.node']) {
     assert.ok(document.includes(`| \`${key}\` |`), key);
+  }
+});
+
+test('docs/results.md has the tables of every committed report (otherwise run npm run docs)', async () => {
+  const document = await readFile('docs/results.md', 'utf8');
+  assert.equal(withComparisonTables(document), document);
+  const reports = (await readdir('docs/results')).filter((name) => name.endsWith('.json'));
+  assert.ok(reports.length > 0);
+  for (const report of reports) {
+    assert.ok(document.includes(`<!-- results of ${report.replace('.json', '')}: begin`), report);
+    assert.ok(document.includes(`(results/${report})`), report);
   }
 });
 
