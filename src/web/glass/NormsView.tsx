@@ -30,7 +30,7 @@ export function NormsView(props: ViewProps) {
   const at = pointed && shown[pointed.of];
   // The map may have been replaced by a smaller one.
   const read = pointed && at && hasCell(at.grid, pointed.cell) ? pointed : undefined;
-  const value = read && at && at.lengths[read.cell.row * at.grid.columns + read.cell.column];
+  const value = read && at?.lengths[read.cell.row * at.grid.columns + read.cell.column];
   return (
     <>
       <p class="about">
