@@ -46,7 +46,9 @@ export interface RunState {
   /** Photographs that were skipped. */
   readonly skipped: number;
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
+  /** The last ones, and how many there were before them. */
   readonly alarms: readonly { readonly step: number; readonly message: string }[];
+  readonly earlierAlarms: number;
   readonly monitors: readonly MonitorOf[];
 }
 

@@ -19,7 +19,16 @@ const line = (step: number, terms: object = {}) =>
 test('a log that does not exist yet has no steps, and is followed once it does', async () => {
   const follower = followLog(run);
   assert.deepEqual(await follower.read(), {
-    ...{ revision: 0, steps: 0, epoch: 0, skipped: 0, alarms: [], imagesPerSecond: undefined },
+    ...{
+      revision: 0,
+      beginnings: 1,
+      steps: 0,
+      epoch: 0,
+      skipped: 0,
+      alarms: [],
+      earlierAlarms: 0,
+      imagesPerSecond: undefined,
+    },
   });
   await writeFile(log, line(1));
   assert.equal((await follower.read()).steps, 1);
@@ -29,7 +38,16 @@ test('each reading takes what is new, and a line only when it is complete', asyn
   const follower = followLog(run);
   await writeFile(log, line(1) + line(2));
   assert.deepEqual(await follower.read(), {
-    ...{ revision: 2, steps: 2, epoch: 1, skipped: 0, alarms: [], imagesPerSecond: 42 },
+    ...{
+      revision: 2,
+      beginnings: 1,
+      steps: 2,
+      epoch: 1,
+      skipped: 0,
+      alarms: [],
+      earlierAlarms: 0,
+      imagesPerSecond: 42,
+    },
   });
   const next = line(3);
   await appendFile(log, next.slice(0, 20));
@@ -66,10 +84,34 @@ test('a log that a resumed run has written anew is read from its beginning', asy
   assert.equal((await follower.read()).steps, 1);
 });
 
-test('a line that is longer than a block is read whole', async () => {
-  await writeFile(log, line(1) + line(2, { note: 'x'.repeat(3 * 1024 * 1024) }) + line(3));
+test('another log under the inode of the one that was read is read from its beginning', async () => {
   const follower = followLog(run);
+  await writeFile(log, line(1) + line(2));
+  const { revision, beginnings } = await follower.read();
+  // In place, which keeps the inode as a file system does that hands a freed one out again; and longer.
+  await writeFile(log, line(1, { l: 100 }) + line(2, { l: 101 }) + line(3, { l: 102 }));
+  const after = await follower.read();
+  assert.deepEqual([after.steps, after.beginnings, follower.curves().terms['l']], [3, beginnings + 1, [100, 101, 102]]);
+  assert.ok(after.revision > revision);
+  await appendFile(log, line(4, { l: 103 }));
+  assert.deepEqual([(await follower.read()).beginnings, follower.curves().steps], [beginnings + 1, [1, 2, 3, 4]]);
+});
+
+test('a line longer than any record is left out, also while it grows, and what follows it is read', async () => {
+  const follower = followLog(run);
+  await writeFile(log, line(1) + 'x'.repeat(3 * 1024 * 1024));
+  assert.equal((await follower.read()).steps, 1);
+  await appendFile(log, `${'x'.repeat(2 * 1024 * 1024)}\n${line(2)}`);
+  assert.deepEqual([(await follower.read()).revision, follower.curves().steps], [2, [1, 2]]);
+  await appendFile(log, line(3, { note: 'x'.repeat(500_000) }));
   assert.equal((await follower.read()).steps, 3);
+});
+
+test('of many alarms the last ones are given, and the number of the others', async () => {
+  const alarm = (step: number) => `${JSON.stringify({ step, alarm: 'collapse', message: 'COLLAPSE' })}\n`;
+  await writeFile(log, Array.from({ length: 50 }, (_, i) => alarm(i + 1)).join(''));
+  const { alarms, earlierAlarms } = await followLog(run).read();
+  assert.deepEqual([alarms.length, alarms[0]!.step, alarms.at(-1)!.step, earlierAlarms], [20, 31, 50, 30]);
 });
 
 test('readings at the same time count each record once', async () => {

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCurvePoints } from '../train/curvePoints.js';
 import type { LogRecord } from '../train/runLog.js';
@@ -12,9 +12,13 @@ export interface Followed {
   /** Epochs begun. */
   readonly epoch: number;
   readonly skipped: number;
+  /** The last ones, and how many there were before them. */
   readonly alarms: readonly { readonly step: number; readonly message: string }[];
+  readonly earlierAlarms: number;
   /** Median of the last steps; undefined before the first one. */
   readonly imagesPerSecond: number | undefined;
+  /** How often a log has begun: it grows when a resumed run, or another one, writes it anew. */
+  readonly beginnings: number;
 }
 
 /** Follows log.jsonl while a run writes it: each reading takes only what is new. */
@@ -26,7 +30,12 @@ export interface LogFollower {
 
 /** Steps of the median speed. */
 const LAST_STEPS = 50;
+/** Alarms that are kept. */
+const LAST_ALARMS = 20;
+/** Bytes of a reading, and of the longest line. */
 const BLOCK = 1024 * 1024;
+/** Bytes before the end of what was read that tell a log from another one. */
+const TAIL = 4096;
 const NEWLINE = 0x0a;
 
 function median(values: readonly number[]): number | undefined {
@@ -40,11 +49,17 @@ const rounded = (value: number | undefined): number | null =>
 /** The state of a log that was read up to a byte. */
 function createState() {
   return {
+    offset: 0,
+    /** The bytes before the offset. */
+    tail: Buffer.alloc(0),
+    /** Whether the offset is inside a line that is too long. */
+    cut: false,
     curve: createCurvePoints(),
     steps: 0,
     epoch: 0,
     skipped: 0,
     alarms: [] as { step: number; message: string }[],
+    earlierAlarms: 0,
     rates: [] as number[],
   };
 }
@@ -63,8 +78,8 @@ function parseLine(line: string): LogRecord | undefined {
 export function followLog(run: string): LogFollower {
   const path = join(run, 'log.jsonl');
   let state = createState();
-  /** The file that was read, and the bytes of its complete lines. */
-  let [inode, offset, revision] = [0, 0, 0];
+  /** `inode` is that of the file that was read. */
+  let [inode, revision, beginnings] = [0, 0, 0];
   let reading: Promise<unknown> = Promise.resolve();
 
   const take = (record: LogRecord): void => {
@@ -72,44 +87,72 @@ export function followLog(run: string): LogFollower {
     state.curve.add(record);
     state.steps = record.step;
     if ('skipped' in record) state.skipped += 1;
-    if ('alarm' in record) state.alarms.push({ step: record.step, message: String(record.message) });
+    if ('alarm' in record) {
+      state.alarms.push({ step: record.step, message: String(record.message) });
+      if (state.alarms.length > LAST_ALARMS) {
+        state.alarms.shift();
+        state.earlierAlarms += 1;
+      }
+    }
     if (!('lr' in record)) return;
     const { epoch = 0, images_per_s = 0 } = record as { readonly epoch?: number; readonly images_per_s?: number };
     state.epoch = epoch + 1;
     state.rates = [...state.rates.slice(1 - LAST_STEPS), images_per_s];
   };
 
+  const beginAnew = (ino: number): void => {
+    if (state.offset > 0) revision += 1;
+    beginnings += 1;
+    inode = ino;
+    state = createState();
+  };
+
+  /**
+   * Whether the file is the one that was read, or begins with all of it. A resumed run writes its log anew, mostly under another inode;
+   * but a file system hands a freed inode out again, and then the bytes differ.
+   */
+  const goesOn = async (file: FileHandle, ino: number): Promise<boolean> => {
+    const { offset, tail } = state;
+    if (ino !== inode) return false;
+    const found = Buffer.alloc(tail.length);
+    const { bytesRead } = await file.read(found, 0, tail.length, offset - tail.length);
+    return bytesRead === tail.length && found.equals(tail);
+  };
+
+  /** Reads up to the last complete line. */
+  const readLines = async (file: FileHandle): Promise<void> => {
+    const buffer = Buffer.alloc(BLOCK);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, BLOCK, state.offset);
+      const complete = buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
+      // A line that the run is still writing.
+      if (complete === 0 && bytesRead < BLOCK) return;
+      // No record is as long as a block: such a line is damaged, and is left out without reading it again and again.
+      const end = complete || bytesRead;
+      const lines = complete === 0 ? [] : buffer.toString('utf8', 0, end).split('\n');
+      for (const line of state.cut ? lines.slice(1) : lines) {
+        const record = line === '' ? undefined : parseLine(line);
+        if (record) take(record);
+      }
+      state.cut = complete === 0;
+      state.tail = Buffer.from(buffer.subarray(Math.max(0, end - TAIL), end));
+      state.offset += end;
+    }
+  };
+
   const readNew = async (): Promise<void> => {
-    const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    const file = await open(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw error;
     });
-    // A resumed run writes its log anew, under another inode; a file system without inodes shows it by the length.
-    if (found === undefined || found.ino !== inode || found.size < offset) {
-      if (offset > 0) revision += 1;
-      state = createState();
-      [inode, offset] = [found?.ino ?? 0, 0];
+    if (file === undefined) {
+      beginAnew(0);
+      return;
     }
-    if (found === undefined || found.size === offset) return;
-    const file = await open(path);
     try {
-      let length = BLOCK;
-      for (;;) {
-        const buffer = Buffer.alloc(length);
-        const { bytesRead } = await file.read(buffer, 0, length, offset);
-        const end = buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
-        // A line that is longer than the block, or one that the run is still writing.
-        if (end === 0) {
-          if (bytesRead < length) return;
-          length *= 2;
-          continue;
-        }
-        for (const line of buffer.toString('utf8', 0, end).split('\n')) {
-          const record = line === '' ? undefined : parseLine(line);
-          if (record) take(record);
-        }
-        offset += end;
-      }
+      const { ino } = await file.stat();
+      if (!(await goesOn(file, ino))) beginAnew(ino);
+      await readLines(file);
     } finally {
       await file.close();
     }
@@ -120,8 +163,9 @@ export function followLog(run: string): LogFollower {
       const turn = reading.then(readNew);
       reading = turn.catch(() => {});
       await turn;
-      const { steps, epoch, skipped, alarms, rates } = state;
-      return { revision, steps, epoch, skipped, alarms, imagesPerSecond: median(rates) };
+      const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
+      const imagesPerSecond = median(rates);
+      return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
     },
     curves() {
       const points = state.curve.points();

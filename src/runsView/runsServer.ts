@@ -23,9 +23,12 @@ interface Run {
   readonly id: number;
   readonly folder: string;
   readonly name: string;
-  readonly config: TrainConfig;
+  /** Read again when the log begins anew: a run may be trained anew, or resumed with other settings. */
+  config: TrainConfig;
+  /** The beginning of the log that the configuration is of. */
+  beginning: number;
   readonly log: LogFollower;
-  /** Drawn once, when they are asked for. */
+  /** Drawn once for a configuration, when they are asked for. */
   crops?: Promise<Buffer>;
 }
 
@@ -41,8 +44,20 @@ function monitorsOf({ loss, model, alarm: { collapse } }: TrainConfig): MonitorO
   ];
 }
 
-async function stateOf({ id, folder, name, config, log }: Run): Promise<RunState> {
-  const { imagesPerSecond, ...followed } = await log.read();
+/** Reads the configuration of a log that has begun anew. It stays as it is while the folder has none, as before another run. */
+async function refreshConfig(run: Run, beginning: number): Promise<void> {
+  if (run.beginning === beginning) return;
+  const config = await readRunConfig(run.folder).catch(() => undefined);
+  if (config === undefined) return;
+  run.config = config;
+  run.beginning = beginning;
+  delete run.crops;
+}
+
+async function stateOf(run: Run): Promise<RunState> {
+  const { imagesPerSecond, beginnings, ...followed } = await run.log.read();
+  await refreshConfig(run, beginnings);
+  const { id, folder, name, config } = run;
   const { best } = await readCheckpointIndex(folder);
   return {
     ...{ id, name, folder },
@@ -137,6 +152,7 @@ export async function serveRuns(folders: readonly string[], port: number): Promi
       folder,
       name: names.filter((name) => name === names[id]).length > 1 ? folder : names[id]!,
       config: await readRunConfig(folder),
+      beginning: 0,
       log: followLog(folder),
     })),
   );

@@ -166,6 +166,22 @@ describe('HTTP', () => {
     });
   });
 
+  test('a content-type without a body, and an empty accept, are as none', async () => {
+    const headers = { 'content-type': 'application/json', accept: '' };
+    for (const path of ['/v1/models', '/v1/models/tiny', '/v1/info']) {
+      assert.equal((await fetch(served.url + path, { headers })).status, 200, path);
+    }
+    assert.equal((await refusal(await served.json('/v1/embed', ''))).status, 400);
+  });
+
+  test('a query can ask for a message without fields', async () => {
+    const answer = await served.post('/v1/features?image.native', asBody(photo), jpeg);
+    const { grid } = (await answer.json()) as { grid: Record<string, unknown> };
+    const asked = await served.json('/v1/features', { image: { ...encoded(photo), native: {} } });
+    assert.deepEqual(grid, ((await asked.json()) as { grid: unknown }).grid);
+    assert.notEqual(grid['columns'], 7);
+  });
+
   test('a match of two files of a form is that of gRPC', async () => {
     const client = createClient({ address: served.server.address });
     const { pairs: expected } = await client.match(photo, other, { by: 'features', topGamma: 3 });
@@ -295,6 +311,12 @@ describe('HTTP', () => {
       ],
       [fetch(`${served.url}/v1/embed`), 405, 'WRONG_METHOD', /use POST/],
       [served.json('/v1/models/tiny', {}), 405, 'WRONG_METHOD', /use GET/],
+      ...['/healthz', '/readyz', '/metrics', '/openapi.json'].map(
+        (path): [Promise<Response>, number, string, RegExp] => [
+          ...([served.json(path, {}), 405, 'WRONG_METHOD', /does not have POST; use GET/] as const),
+        ],
+      ),
+      [served.json('/openapi_json', {}), 404, 'UNKNOWN_ROUTE', /openapi\.json/],
       [fetch(`${served.url}/v2`), 404, 'UNKNOWN_ROUTE', /openapi\.json/],
       [fetch(`${served.url}/v1/%ff`), 400, 'INVALID_ARGUMENT', /cannot be read/],
       [
@@ -362,12 +384,13 @@ describe('HTTP', () => {
     const broken = source.replace('"operationId":"Embed"', '"operationId":"Match"');
     assert.notDeepEqual(await lintFromString({ source: broken, config }), []);
     const { paths, components } = JSON.parse(source) as {
-      paths: Record<string, object>;
+      paths: Record<string, { post?: { requestBody: { content: object } } }>;
       components: { schemas: Record<string, { properties: Record<string, { description?: string }> }> };
     };
     assert.deepEqual(Object.keys(paths).sort(), [
       ...[
         '/healthz',
+        '/metrics',
         '/readyz',
         '/v1/embed',
         '/v1/embed-batch',
@@ -377,6 +400,13 @@ describe('HTTP', () => {
       ],
       ...['/v1/info', '/v1/match', '/v1/match-many', '/v1/models', '/v1/models/{model}', '/v1/stored-features'],
     ]);
+    assert.deepEqual(
+      ['/v1/embed', '/v1/match'].map((path) => Object.keys(paths[path]!.post!.requestBody.content)),
+      [
+        ['application/json', 'multipart/form-data', 'image/*', 'application/octet-stream'],
+        ['application/json', 'multipart/form-data'],
+      ],
+    );
     assert.match(components.schemas['EmbedRequest']!.properties['l2Normalize']!.description!, /^Scales the vector/);
   });
 });
@@ -706,6 +736,10 @@ describe("OpenAI's client", () => {
       assert.deepEqual([failed.status, failed.code, failed.param], [status, code, param], failed.message);
       assert.match(failed.message, message);
     }
+    const queried = await served.json('/v1/embeddings?dimensions=3', { model: 'tiny', input: uri(photo) });
+    const { error } = (await queried.json()) as { error: { param: string; message: string } };
+    assert.deepEqual([queried.status, error.param], [400, 'dimensions']);
+    assert.match(error.message, /reads no query; send the field in the body/);
   });
 });
 

@@ -22,6 +22,7 @@ import { long } from '../support/longTests.js';
 import { PYTHON } from '../support/python.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
+import { until } from '../support/until.js';
 import { assertAccessible, assertFits, openWatched, type WatchedPage } from '../support/watchedPage.js';
 
 /** The looking glass in a real browser, over a real service. */
@@ -170,6 +171,23 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
+  test('no norm is given of a cell that a coarser map does not have', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    await upload(page, 'coffee.jpg');
+    await tab(page, 'Norms');
+    await settled(page, /11 x 16 cells/);
+    const cells = page.getByRole('application', { name: /coffee\.jpg/ });
+    await cells.focus();
+    for (let row = 0; row < 11; row++) await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('End');
+    await page.getByText(/Row 1, column 16 of coffee\.jpg: norm/).waitFor();
+    await page.getByLabel('Detail').selectOption('coarse');
+    await settled(page, /5 x 8 cells/);
+    await page.getByText('Point at a cell to read its norm.').waitFor();
+    assert.deepEqual(problems, []);
+  });
+
   test('norms and the nearest photographs are those of the service', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
@@ -294,6 +312,10 @@ describe('the looking glass', { skip }, () => {
       .locator('input[type=number]')
       .evaluateAll((inputs) => inputs.map((input) => Number((input as unknown as { value: string }).value)));
     for (const [i, value] of [36, 24, 216, 192].entries()) assert.ok(Math.abs(numbers[i]! - value) <= 2, `${numbers}`);
+    // A field that was emptied keeps its value.
+    await first.getByLabel('width').fill('');
+    await first.getByLabel('width').blur();
+    assert.equal(await first.getByLabel('width').inputValue(), String(numbers[2]));
     await first.getByLabel('left').fill('40');
     await first.getByLabel('flip').check();
     await page.getByLabel('Gamma (pairs)').fill('9');
@@ -403,6 +425,17 @@ describe('the looking glass', { skip }, () => {
     await tabTo('Copy as gRPC');
     await page.keyboard.press('Enter');
     await page.getByText('vicregl.v1.VicreglService/Match').waitFor();
+    // Alt+Left is the browser's.
+    for (const place of ['[role=tablist]', '[role=application]']) {
+      const taken = await page.evaluate(
+        `(() => {
+          const event = new KeyboardEvent('keydown', { key: 'ArrowLeft', altKey: true, bubbles: true, cancelable: true });
+          return !document.querySelector('${place}').dispatchEvent(event);
+        })()`,
+      );
+      assert.equal(taken, false, place);
+    }
+    assert.equal(await page.getByRole('tab', { name: 'Matches' }).getAttribute('aria-selected'), 'true');
     assert.deepEqual(problems, []);
   });
 
@@ -460,6 +493,33 @@ describe('the looking glass', { skip }, () => {
     const [count, mean, median, high] = (await inference.getByRole('cell').allTextContents()).map(Number);
     assert.equal(count, 5);
     assert.ok(mean! > 0 && median! > 0 && high! >= median!, `${mean} ${median} ${high}`);
+    assert.deepEqual(problems, []);
+  });
+
+  test('the live view begins anew after a restart of the service', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    let count = 1000;
+    await page.route('**/metrics', (route) => {
+      count += 10;
+      const phase = 'vicregl_phase_duration_seconds';
+      const body = `vicregl_batch_images_sum ${count}\n${phase}_sum{phase="decode"} ${count}\n${phase}_count{phase="decode"} ${count}\n`;
+      return route.fulfill({ contentType: 'text/plain', body });
+    });
+    await tab(page, 'Live');
+    const decode = page
+      .getByRole('row', { name: /^decode/ })
+      .getByRole('cell')
+      .first();
+    const counted = async () => Number(await decode.textContent());
+    await until(async () => (await decode.count()) > 0 && (await counted()) >= 20);
+    count = 0;
+    await until(async () => (await counted()) < 20);
+    for (const last = count + 20; count < last; ) {
+      assert.ok((await counted()) >= 0);
+      assert.doesNotMatch((await page.locator('dl.figures').textContent())!, /-\d/);
+      await page.waitForResponse(/metrics$/);
+    }
     assert.deepEqual(problems, []);
   });
 

@@ -8,10 +8,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
+import type { RunsAnswer } from '../../src/runsView/contract.js';
 import { type RunsServer, serveRuns } from '../../src/runsView/runsServer.js';
 import { launchChromium, skipWithoutChromium } from '../support/chromium.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
+import { until } from '../support/until.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 import { assertAccessible, assertFits, openWatched } from '../support/watchedPage.js';
 
@@ -72,6 +74,22 @@ describe('the server of the runs', () => {
       log.map((line) => Number(JSON.parse(line).l.toPrecision(5))),
     );
     assert.equal((await get(`api/runs/0/curves?seen=${curves.revision}`)).status, 304);
+  });
+
+  test('reads the configuration again when another run is trained in the folder', async (t) => {
+    await trainTiny(run('again'), tinyConfig(run('photographs'), { epochs: 1 }));
+    const again = await serveRuns([run('again')], 0);
+    t.after(() => again.close());
+    const state = async () => {
+      const { runs } = (await (await fetch(new URL('api/runs', again.url))).json()) as RunsAnswer;
+      return [runs[0]!.epochs, runs[0]!.steps, runs[0]!.monitors.map(({ term }) => term)];
+    };
+    assert.deepEqual(await state(), [1, 2, ['stde', 'stdm']]);
+    await rm(run('again'), { recursive: true });
+    assert.deepEqual(await state(), [1, 0, ['stde', 'stdm']]);
+    const loss = { ...tinyKeys('').loss, alpha: 1 };
+    await trainTiny(run('again'), tinyConfig(run('photographs'), { loss, epochs: 2 }));
+    assert.deepEqual(await state(), [2, 4, ['stde']]);
   });
 
   test('draws the crops, and says why where the photographs are gone', async () => {
@@ -145,6 +163,44 @@ describe('the page of the runs', { skip: skipWithoutChromium() }, () => {
     browser = await launchChromium();
   });
   after(() => browser?.close());
+
+  test('the steps that the user has zoomed to stay in view while the log grows', async (t) => {
+    const log = join(run('zoomed'), 'log.jsonl');
+    await trainTiny(run('zoomed'), tinyConfig(run('photographs'), { epochs: 1 }));
+    const first = JSON.parse((await readFile(log, 'utf8')).split('\n')[0]!);
+    const append = (step: number) => appendFile(log, `${JSON.stringify({ ...first, step, l: step })}\n`);
+    for (let step = 3; step <= 40; step++) await append(step);
+    const zoomed = await serveRuns([run('zoomed')], 0);
+    t.after(() => zoomed.close());
+    const { page, problems, close } = await openWatched(browser, zoomed.url);
+    t.after(close);
+    const chart = page.getByRole('figure').first();
+    await chart.getByText('step 40').waitFor();
+    const over = chart.locator('.u-over');
+    await over.scrollIntoViewIfNeeded();
+    const { x, y, width } = (await over.boundingBox())!;
+    /** The step at the left edge of the chart. */
+    const leftmost = async () => {
+      await page.mouse.move(x + 2, y + 60);
+      return Number(/step (\d+)/.exec((await chart.textContent())!)![1]);
+    };
+    assert.equal(await leftmost(), 1);
+    await page.mouse.move(x + width * 0.5, y + 50);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.75, y + 50, { steps: 5 });
+    await page.mouse.up();
+    await until(async () => (await leftmost()) > 15);
+    const kept = await leftmost();
+    await append(41);
+    await page.getByRole('article').getByText('41', { exact: true }).waitFor();
+    // The next reading finds nothing new.
+    await page.waitForResponse(/api\/runs$/);
+    await page.waitForResponse(/api\/runs$/);
+    assert.equal(await leftmost(), kept);
+    await over.dblclick();
+    await until(async () => (await leftmost()) === 1);
+    assert.deepEqual(problems, []);
+  });
 
   for (const [width, colorScheme] of [
     [1200, 'dark'],

@@ -2,7 +2,7 @@ import leven from 'leven';
 import type protobuf from 'protobufjs';
 import { base64Bytes } from './base64.js';
 import { type JsonError, jsonError, shown } from './jsonError.js';
-import { type FieldPlan, messagePlan } from './messagePlan.js';
+import { type FieldPlan, knownFields, messagePlan } from './messagePlan.js';
 
 /** A message as the serialisers of proto-loader take it. */
 export type PlainMessage = Record<string, unknown>;
@@ -126,8 +126,7 @@ function unknownField(type: protobuf.Type, key: string, path: string): JsonError
     .map((name) => ({ name, distance: leven(name.toLowerCase(), key.slice(0, 64).toLowerCase()) }))
     .filter(({ name, distance }) => distance <= Math.max(2, name.length / 3))
     .sort((a, b) => a.distance - b.distance);
-  const known = names.length === 0 ? 'it has no fields' : `it has ${names.join(', ')}`;
-  const hint = nearest ? `did you mean ${nearest.name}?` : known;
+  const hint = nearest ? `did you mean ${nearest.name}?` : knownFields(type);
   return jsonError(under(path, key.slice(0, 64)), `${type.name} has no such field; ${hint}`);
 }
 

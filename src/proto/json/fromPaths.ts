@@ -1,6 +1,6 @@
 import type protobuf from 'protobufjs';
-import { jsonError } from './jsonError.js';
-import { type FieldPlan, messagePlan } from './messagePlan.js';
+import { type JsonError, jsonError } from './jsonError.js';
+import { type FieldPlan, knownFields, messagePlan } from './messagePlan.js';
 
 /** A value of a message by the path of its field, such as `image.crop.top`, as in a query or a form. */
 export type PathValue = readonly [path: string, value: string | Uint8Array];
@@ -29,7 +29,8 @@ function carriedPath(field: FieldPlan, path: string, carriers: Readonly<Record<s
 }
 
 /**
- * Adds values to a JSON object by the paths of their fields. A repeated field takes several values, also separated by commas.
+ * Adds values to a JSON object by the paths of their fields. A repeated field takes several values, also separated by commas; a message
+ * takes an empty value, which gives it its defaults.
  * @param tree changed in place
  * @param carriers which field of a message a file means, such as `encoded` for an `Image`
  * @throws JsonError naming a path that is not a field, or that is set twice.
@@ -59,18 +60,15 @@ function addPath(
   for (const [i, name] of names.entries()) {
     const field = messagePlan(type).byKey.get(name);
     if (field === undefined) {
-      const known = messagePlan(type).fields.map((known) => known.name);
-      throw jsonError(cut(path), `${type.name} has no field ${name.slice(0, 64)}; it has ${known.join(', ')}`);
+      throw jsonError(cut(path), `${type.name} has no field ${name.slice(0, 64)}; ${knownFields(type)}`);
     }
     const key = [field.name, field.originalName].find((own) => Object.hasOwn(node, own)) ?? field.name;
+    if (field.map || (field.message && field.repeated)) {
+      throw jsonError(cut(path), `${name} is a ${field.map ? 'map' : 'list of messages'}; send it as JSON`);
+    }
     if (i < names.length - 1) {
-      if (!field.message || field.repeated || field.map) throw jsonError(cut(path), `${name} has no fields`);
-      node[key] ??= {};
-      const child = node[key];
-      if (typeof child !== 'object' || child === null || Array.isArray(child) || child instanceof Uint8Array) {
-        throw jsonError(cut(path), `${name} is set, and is not an object`);
-      }
-      node = child as Tree;
+      if (!field.message) throw jsonError(cut(path), `${name} has no fields`);
+      node = childOf(node, key, path);
       type = field.message;
       continue;
     }
@@ -79,20 +77,37 @@ function addPath(
       addPath(root, tree, carried, value, carriers);
       return;
     }
-    if (field.message || field.map) {
-      throw jsonError(path, `is a message; name one of its fields, such as ${path}.${firstField(field)}`);
-    }
-    if (field.repeated) {
+    if (field.message) {
+      // Its defaults, as in a query without a value: ?homography
+      if (value !== '' && value !== 'true') throw valueOfMessage(field.message, path);
+      childOf(node, key, path);
+    } else if (field.repeated) {
       node[key] ??= [];
       const list: unknown = node[key];
       if (!Array.isArray(list)) throw jsonError(path, 'is set, and is not a list');
       const parts = typeof value === 'string' ? value.split(',') : [value];
       for (const part of parts) list.push(jsonOf(field, part, path));
-    } else if (Object.hasOwn(node, key)) throw jsonError(path, 'is set more than once');
+    } else if ((node[key] ?? null) !== null) throw jsonError(path, 'is set more than once');
     else node[key] = jsonOf(field, value, path);
   }
 }
 
-function firstField({ message }: FieldPlan): string {
-  return (message && messagePlan(message).fields[0]?.name) ?? 'value';
+/** The object of a message's field, made if the field is absent or null. */
+function childOf(node: Tree, key: string, path: string): Tree {
+  node[key] ??= {};
+  const child = node[key];
+  if (typeof child !== 'object' || child === null || Array.isArray(child) || child instanceof Uint8Array) {
+    throw jsonError(cut(path), `${key} is set, and is not an object`);
+  }
+  return child as Tree;
+}
+
+function valueOfMessage(type: protobuf.Type, path: string): JsonError {
+  const [first] = messagePlan(type).fields;
+  const remedy = 'leave the value empty';
+  if (first === undefined) return jsonError(path, `is a message without fields; ${remedy}`);
+  return jsonError(
+    path,
+    `is a message; name one of its fields, such as ${path}.${first.name}, or ${remedy} for its defaults`,
+  );
 }

@@ -231,11 +231,25 @@ describe('proto3 JSON', () => {
     const refuse = (path: string, value: string | Uint8Array, message: RegExp, start: object = {}) =>
       assert.throws(() => addPaths(type, { ...start }, [[path, value]], carriers), message);
     refuse('a.picture', 'x', /^JsonError: a\.picture: MatchSide has no field picture; it has image, /);
-    refuse('a', 'x', /a: is a message; name one of its fields/);
+    refuse(
+      'a',
+      'x',
+      /a: is a message; name one of its fields, such as a\.image, or leave the value empty for its defaults$/,
+    );
+    refuse('a.image.native', '1', /a\.image\.native: is a message without fields; leave the value empty$/);
+    refuse('a.image.native.value', '1', /Native has no field value; it has no fields$/);
+    refuse('a', '', /a: a is set, and is not an object/, { a: 3 });
     refuse('model', file, /model: is a file, but the field is of type string/);
     refuse('model.x', '1', /model has no fields/);
     refuse('model', 'b', /set more than once/, { model: 'a' });
     refuse('a.image', file, /a\.image: ?.*is set|a: a is set/, { a: 3 });
+    const batch = typeOf('vicregl.v1.EmbedBatchRequest');
+    for (const path of ['requests', 'requests.model']) {
+      assert.throws(
+        () => addPaths(batch, {}, [[path, '']], carriers),
+        /requests is a list of messages; send it as JSON$/,
+      );
+    }
     refuse('__proto__.x', '1', /has no field __proto__/);
     const long = 'x'.repeat(100_000);
     for (const path of [long, `model.${long}`, `a.image.${long}`, `a.${'image.'.repeat(10_000)}`]) {
@@ -255,6 +269,21 @@ describe('proto3 JSON', () => {
       carriers,
     );
     assert.deepEqual(messageFromJson(features, listed), { stages: [1, 2, 3], space: 'LOCAL_SPACE_BACKBONE' });
+  });
+
+  test('an empty value is a message with its defaults; null in the body leaves a field free', () => {
+    const type = typeOf('vicregl.v1.MatchRequest');
+    const tree = { model: null, a: null, byFeatures: { mutual: true } };
+    const values = [
+      ['a.image.native', ''],
+      ['homography', 'true'],
+      ['byFeatures', ''],
+      ['model', 'm'],
+    ] as const;
+    addPaths(type, tree, values, {});
+    assert.deepEqual(messageFromJson(type, tree), {
+      ...{ model: 'm', a: { image: { native: {} } }, homography: {}, byFeatures: { mutual: true } },
+    });
   });
 });
 

@@ -61,5 +61,11 @@ export function messagePlan(type: protobuf.Type): MessagePlan {
   return plan;
 }
 
+/** The fields that a message has, for an error. */
+export function knownFields(type: protobuf.Type): string {
+  const names = messagePlan(type).fields.map(({ name }) => name);
+  return names.length === 0 ? 'it has no fields' : `it has ${names.join(', ')}`;
+}
+
 /** The scalar types that proto3 JSON writes as strings, since a double has 53 bits. */
 export const wideIntegers: ReadonlySet<string> = new Set(['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64']);

@@ -85,11 +85,19 @@ function frameworkError(error: unknown): unknown {
   return new ServeError('invalid_argument', `the request cannot be read: ${message}`);
 }
 
+/** The paths beside those of methods, all of them for GET. */
+const OTHER_PATHS = ['/openapi.json', '/healthz', '/readyz', '/metrics'] as const;
+
 /** The verb of a path that has no route for the verb of a request; undefined for a path that has none. */
 function otherVerb({ url, method }: FastifyRequest): string | undefined {
   const path = url.split('?', 1)[0]!;
-  const known = [...Object.values(routes), { verb: 'POST', path: EMBEDDINGS_PATH }];
-  const found = known.find((route) => new RegExp(`^${route.path.replace(/:\w+/g, '[^/]+')}$`).test(path));
+  const known = [
+    ...Object.values(routes),
+    { verb: 'POST', path: EMBEDDINGS_PATH },
+    ...OTHER_PATHS.map((other) => ({ verb: 'GET', path: other })),
+  ];
+  const pattern = (route: string) => route.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+');
+  const found = known.find((route) => new RegExp(`^${pattern(route.path)}$`).test(path));
   return found && found.verb !== method ? found.verb : undefined;
 }
 

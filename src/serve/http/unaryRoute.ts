@@ -23,7 +23,7 @@ function queryOf(url: string): PathValue[] {
 /** Answers requests of one route by the method that gRPC calls. */
 export function unaryRoute(
   name: UnaryMethodName,
-  { imageField, numpy = false }: Route,
+  { verb, imageField, numpy = false }: Route,
   definition: AnyDefinition,
   method: Method<unknown, unknown>,
   host: HttpHost,
@@ -40,7 +40,10 @@ export function unaryRoute(
     await answerCall(request, reply, name, host, async (body, call) => {
       const encoded = await timed(call, 'receive', async () => {
         const query = [...queryOf(request.url), ...Object.entries(request.params as Record<string, string>)];
-        const parts = { contentType: request.headers['content-type'], body: body.bytes, query, imageField };
+        // Many clients send a content-type with every request.
+        const noBody = verb === 'GET' && body.bytes.byteLength === 0;
+        const contentType = noBody ? undefined : request.headers['content-type'];
+        const parts = { contentType, body: body.bytes, query, imageField };
         const message = await requestMessage(requestType, parts, limits);
         if (isLimited) message[RESPONSE_LIMIT] ??= host.maxResponseBytes;
         return definition.requestSerialize(message);

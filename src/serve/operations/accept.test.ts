@@ -12,7 +12,9 @@ test('the preferred type is the one with the highest weight of its most specific
     ['*/*, application/json;q=0', 'application/octet-stream'],
     ['APPLICATION/ZIP ; q=1', 'application/zip'],
     ['text/html', undefined],
-    ['', undefined],
+    ['', 'application/json'],
+    [' , ', 'application/json'],
+    [',application/zip,', 'application/zip'],
     ['application/json;q=x', undefined],
   ];
   for (const [accept, expected] of cases) assert.equal(preferredType(accept, types), expected, accept);

@@ -5,7 +5,9 @@ interface Range {
 }
 
 function rangesOf(accept: string): Range[] {
-  return accept.split(',').map((part) => {
+  // Elements of a list may be empty (RFC 9110, 5.6.1.2).
+  const parts = accept.split(',').filter((part) => part.trim() !== '');
+  return parts.map((part) => {
     const [type = '', ...parameters] = part.split(';').map((text) => text.trim().toLowerCase());
     const q = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
     const weight = q === undefined ? 1 : Number(q);
@@ -22,11 +24,12 @@ function fit(range: string, type: string): number {
 
 /**
  * The type that a header `accept` prefers (RFC 9110, 12.5.1): the one with the highest weight, which its most specific range gives.
- * Of equal ones the first of `types`.
+ * Of equal ones the first of `types`. An empty header accepts all, as none does.
  * @returns undefined if it accepts none
  */
 export function preferredType(accept: string, types: readonly string[]): string | undefined {
   const ranges = rangesOf(accept);
+  if (ranges.length === 0) return types[0];
   const weighted = types.map((type) => {
     const [best] = ranges
       .map(({ type: range, weight }) => ({ weight, specific: fit(range, type) }))

@@ -32,6 +32,8 @@ export function CellPicker({ label, grid, cell, place, cellAt, onCell, follows =
     if (found && (found.row !== cell?.row || found.column !== cell?.column)) onCell(found);
   };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLElement>): void => {
+    // With these, the keys are the browser's, such as Alt+Left for the page before.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const { row, column } = cell ?? { row: grid.rows >> 1, column: grid.columns >> 1 };
     const step = STEPS[event.key];
     const next =

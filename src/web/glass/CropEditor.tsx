@@ -37,7 +37,9 @@ function NumberField({ label, min, max, value, onValue }: NumberFieldProps) {
         onInput={(event) => setDraft(event.currentTarget.value)}
         onChange={(event) => {
           setDraft(undefined);
-          onValue(event.currentTarget.valueAsNumber);
+          const { valueAsNumber } = event.currentTarget;
+          // Where there is no number, the value stays.
+          if (!Number.isNaN(valueAsNumber)) onValue(valueAsNumber);
         }}
       />
     </label>

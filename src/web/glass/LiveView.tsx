@@ -3,7 +3,7 @@ import { send } from '../shared/api.js';
 import { Chart } from '../shared/Chart.js';
 import { usePolling } from '../shared/usePolling.js';
 import { Problem } from './Problem.js';
-import { bucketsOf, parseMetrics, quantile, type Sample, sumBy, total } from './prometheus.js';
+import { beganAnew, bucketsOf, parseMetrics, quantile, type Sample, sumBy, total } from './prometheus.js';
 
 /** A reading of /metrics. */
 interface Reading {
@@ -17,12 +17,13 @@ const EVERY_MS = 1000;
 const KEPT = 121;
 /** The table looks this many seconds back. */
 const WINDOW = 60;
+const IMAGES = 'vicregl_batch_images_sum';
 const PHASE = 'vicregl_phase_duration_seconds';
 const PHASES = ['receive', 'wait', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
 
 const ms = (seconds: number | undefined): string => (seconds === undefined ? '–' : (seconds * 1000).toFixed(1));
 
-/** Reads /metrics every second while it is shown and the page is visible. */
+/** Reads /metrics every second while it is shown and the page is visible. After a restart of the service, the readings begin anew. */
 function useReadings() {
   const [readings, setReadings] = useState<readonly Reading[]>([]);
   const error = usePolling(() => {
@@ -30,7 +31,11 @@ function useReadings() {
     return async (signal) => {
       const samples = parseMetrics(await (await send('metrics', { signal })).text());
       const at = (performance.now() - start) / 1000;
-      setReadings((before) => [...before.slice(1 - KEPT), { at, samples }]);
+      setReadings((before) => {
+        const last = before.at(-1);
+        const anew = last && beganAnew(last.samples, samples, [IMAGES, `${PHASE}_count`]);
+        return [...(anew ? [] : before.slice(1 - KEPT)), { at, samples }];
+      });
     };
   }, EVERY_MS);
   return { readings, error };
@@ -41,7 +46,7 @@ function rates(readings: readonly Reading[], counterOf: (reading: Reading) => nu
   return readings.map((reading, i) => {
     const before = readings[i - 1];
     if (!before) return null;
-    return Math.max(0, counterOf(reading) - counterOf(before)) / Math.max(0.001, reading.at - before.at);
+    return (counterOf(reading) - counterOf(before)) / Math.max(0.001, reading.at - before.at);
   });
 }
 
@@ -54,7 +59,7 @@ export function LiveView() {
       {
         label: 'images/s',
         place: 0,
-        values: rates(readings, ({ samples }) => total(samples, 'vicregl_batch_images_sum')),
+        values: rates(readings, ({ samples }) => total(samples, IMAGES)),
       },
     ],
     [readings],
@@ -85,7 +90,7 @@ export function LiveView() {
     );
   }
   const seconds = Math.max(0.001, last.at - since.at);
-  const images = total(last.samples, 'vicregl_batch_images_sum') - total(since.samples, 'vicregl_batch_images_sum');
+  const images = total(last.samples, IMAGES) - total(since.samples, IMAGES);
   const workers = sumBy(last.samples, 'vicregl_workers', 'state');
   const calls = total(last.samples, 'vicregl_requests_in_flight');
   const [sumsNow, sumsThen] = [last, since].map(({ samples }) => sumBy(samples, `${PHASE}_sum`, 'phase'));

@@ -1,6 +1,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { CopyAs } from './CopyAs.js';
 import { heatColours } from './colours.js';
+import { hasCell } from './geometry.js';
 import { Legend } from './Legend.js';
 import { MapPanels, type PhotoCell } from './MapPanels.js';
 import { Opacity } from './Opacity.js';
@@ -14,7 +15,7 @@ export function NormsView(props: ViewProps) {
   const { a, b } = props;
   const { program, maps, error, loading } = useMaps(props);
   const [opacity, setOpacity] = useState(0.85);
-  const [read, setRead] = useState<PhotoCell | undefined>(undefined);
+  const [pointed, setPointed] = useState<PhotoCell | undefined>(undefined);
   const shown = useMemo(() => {
     const lengths = maps.map(({ vectors }) => norms(vectors));
     const range = rangeOf(...lengths);
@@ -26,8 +27,10 @@ export function NormsView(props: ViewProps) {
     const mean = map.lengths.reduce((sum, length) => sum + length, 0) / map.lengths.length;
     return `${map.grid.rows} x ${map.grid.columns} cells, mean norm ${mean.toPrecision(3)}`;
   };
-  const at = read && shown[read.of];
-  const value = at && read && at.lengths[read.cell.row * at.grid.columns + read.cell.column];
+  const at = pointed && shown[pointed.of];
+  // The map may have been replaced by a smaller one.
+  const read = pointed && at && hasCell(at.grid, pointed.cell) ? pointed : undefined;
+  const value = read && at?.lengths[read.cell.row * at.grid.columns + read.cell.column];
   return (
     <>
       <p class="about">
@@ -39,7 +42,7 @@ export function NormsView(props: ViewProps) {
         {shown[0] && <Legend range={shown[0].range} label="L2 norm" />}
       </div>
       <Problem error={error} what="The norms cannot be shown." />
-      <MapPanels {...{ a, b, captionOf, opacity, loading }} maps={shown} selected={read} onSelect={setRead} />
+      <MapPanels {...{ a, b, captionOf, opacity, loading }} maps={shown} selected={read} onSelect={setPointed} />
       <output class="readout">
         {value !== undefined && read
           ? `Row ${read.cell.row + 1}, column ${read.cell.column + 1} of ${[a, b][read.of]?.name}: norm ${value.toPrecision(4)}`

@@ -39,11 +39,16 @@ export function cellRectangle(grid: GridJson, { row, column }: CellIndex): Recta
   };
 }
 
+/** Whether a map has a cell. */
+export function hasCell({ rows, columns }: GridJson, { row, column }: CellIndex): boolean {
+  return row >= 0 && row < rows && column >= 0 && column < columns;
+}
+
 /** The cell at a pixel of the original; undefined outside the map. */
 export function cellAt(grid: GridJson, x: number, y: number): CellIndex | undefined {
   const { scaleX, scaleY, offsetX, offsetY } = transformOf(grid);
-  const [column, row] = [Math.floor((x - offsetX) / scaleX), Math.floor((y - offsetY) / scaleY)];
-  return row >= 0 && row < grid.rows && column >= 0 && column < grid.columns ? { row, column } : undefined;
+  const cell = { column: Math.floor((x - offsetX) / scaleX), row: Math.floor((y - offsetY) / scaleY) };
+  return hasCell(grid, cell) ? cell : undefined;
 }
 
 /** The part of the original that the map covers. */
@@ -81,8 +86,7 @@ export function fitOf({ width, height }: Size, detail: Detail, { stride = 32 }: 
 
 /** Keeps a crop inside a photograph, in whole pixels, at least one on each side. */
 export function inside({ top, left, height, width, flip }: CropRequest, size: Size): CropRequest {
-  const clamp = (value: number, low: number, high: number): number =>
-    Math.min(high, Math.max(low, Math.round(Number.isFinite(value) ? value : low)));
+  const clamp = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, Math.round(value)));
   const l = clamp(left, 0, size.width - 1);
   const t = clamp(top, 0, size.height - 1);
   return {

@@ -42,6 +42,15 @@ export function total(samples: readonly Sample[], name: string): number {
   return samples.reduce((sum, sample) => (sample.name === name ? sum + sample.value : sum), 0);
 }
 
+/**
+ * Whether the counters of a reading do not go on from those of an earlier one, as after a restart of the service.
+ * @param counters names of samples that only grow
+ */
+export function beganAnew(before: readonly Sample[], now: readonly Sample[], counters: readonly string[]): boolean {
+  const start = 'process_start_time_seconds';
+  return total(now, start) !== total(before, start) || counters.some((name) => total(now, name) < total(before, name));
+}
+
 /** Counts below each bound, ascending, of the samples of a histogram with a label. */
 export function bucketsOf(samples: readonly Sample[], name: string, label: string, value: string): Map<number, number> {
   const counts = new Map<number, number>();

@@ -35,6 +35,7 @@ export function RunCard({ run, coloured }: RunCardProps) {
           </div>
         ))}
       </dl>
+      {run.earlierAlarms > 0 && <p class="hint">{run.earlierAlarms} earlier alarms are in log.jsonl.</p>}
       {run.alarms.map(({ step, message }) => (
         <div class="problem" role="alert" key={`${step} ${message}`}>
           <strong>Step {step}.</strong> {message}

@@ -19,7 +19,8 @@ export function useRuns() {
         seen.set(id, await getJson<CurvesAnswer>(`api/runs/${id}/curves`, signal));
         changed = true;
       }
-      setAnswer(next);
+      // An equal answer draws nothing again.
+      setAnswer((before) => (JSON.stringify(before) === JSON.stringify(next) ? before : next));
       if (changed) setCurves(new Map(seen));
     };
   }, EVERY_MS);

@@ -76,6 +76,19 @@ function rowsOf({ x, series, references = [] }: Pick<ChartProps, 'x' | 'series' 
   return [[...x], ...series.map(({ values }) => [...values]), ...references.map(({ value }) => x.map(() => value))];
 }
 
+/** Draws other rows. Steps that the user has zoomed to stay in view, unless no row has them any more. */
+function redraw(plot: uPlot, rows: Rows): void {
+  const [[before], [x]] = [plot.data, rows];
+  const { min = null, max = null } = plot.scales['x']!;
+  const zoomed = before.length > 1 && (min !== before[0] || max !== before.at(-1));
+  if (!zoomed || min === null || max === null || !x.some((value) => value >= min && value <= max)) {
+    plot.setData(rows);
+    return;
+  }
+  plot.setData(rows, false);
+  plot.setScale('x', { min, max });
+}
+
 /** Lines over a common axis. The legend gives the values at the cursor, or the last ones. */
 export function Chart(props: ChartProps) {
   const { title, hint, x, series, references = [], zero = false, xLabel, sync } = props;
@@ -139,7 +152,9 @@ export function Chart(props: ChartProps) {
     };
   }, [shape, scheme]);
   // The shape stands for the references.
-  useEffect(() => plot.current?.setData(rowsOf(props)), [x, series, shape]);
+  useEffect(() => {
+    if (plot.current) redraw(plot.current, rowsOf(props));
+  }, [x, series, shape]);
   const at = index ?? x.length - 1;
   const shownValue = ({ values }: Series): string => {
     if (index !== undefined) return figure(values[at]);

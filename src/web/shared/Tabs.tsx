@@ -15,6 +15,8 @@ export function Tabs<T extends string>({ tabs, chosen, onChoose, label, children
   const list = useRef<HTMLDivElement>(null);
   const names = Object.keys(tabs) as T[];
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
+    // With these, the keys are the browser's, such as Alt+Left for the page before.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const at = names.indexOf(chosen);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: names.length - 1 }[event.key];
     if (to === undefined) return;

@@ -116,6 +116,10 @@ export function embeddingsRoute(
           `the content-type ${type.slice(0, 100)} is not application/json`,
         );
       }
+      const [parameter] = Object.keys(request.query as object);
+      if (parameter !== undefined) {
+        throw invalid(`${parameter.slice(0, 64)}: ${EMBEDDINGS_PATH} reads no query; send the field in the body`);
+      }
       const [asked, bytes] = await timed(call, 'receive', () => {
         const asked = read(body.bytes);
         return [{ ...asked, images: [] }, encode(asked)] as const;

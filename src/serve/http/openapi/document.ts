@@ -37,6 +37,7 @@ function requestBody(type: ReturnType<typeof messageType>, { imageField }: Route
     description: 'Files by the fields that they are for, other fields by their paths, or all of them as JSON.',
     properties: { ...Object.fromEntries(files), options: message },
   };
+  const image = { description: 'An image; the other fields are in the query, by their paths.', ...binary };
   return {
     required: true,
     content: {
@@ -45,9 +46,8 @@ function requestBody(type: ReturnType<typeof messageType>, { imageField }: Route
         'multipart/form-data': { schema: form, encoding: { options: { contentType: 'application/json' } } },
       }),
       ...(imageField !== undefined && {
-        'image/*': {
-          schema: { description: 'An image; the other fields are in the query, by their paths.', ...binary },
-        },
+        'image/*': { schema: image },
+        'application/octet-stream': { schema: image },
       }),
     },
   };
@@ -140,6 +140,22 @@ function embeddingsOperation(): Schema {
   };
 }
 
+/** GET /metrics, which needs a token where methods do. */
+function metricsOperation(): Schema {
+  const text = { schema: { type: 'string' } };
+  return {
+    operationId: 'metrics',
+    summary: 'The metrics of the service',
+    responses: {
+      200: {
+        description: "In Prometheus' text format, or as OpenMetrics if `accept` prefers it.",
+        content: { 'text/plain': text, 'application/openmetrics-text': text },
+      },
+      ...errors,
+    },
+  };
+}
+
 function textOperation(operationId: string, summary: string, also: Schema = {}): Schema {
   const text = (description: string): Schema => ({
     description,
@@ -169,6 +185,7 @@ export function openapiDocument(definitions: MethodDefinitions, needsToken: bool
   paths['/readyz'] = {
     get: textOperation('readyz', 'Whether the service accepts requests', { 503: 'No; the text lists the problems.' }),
   };
+  paths['/metrics'] = { get: metricsOperation() };
   return {
     openapi: '3.1.0',
     info: {
