@@ -151,7 +151,10 @@ describe('a TIFF is rejected with the unsupported feature:', () => {
       grey(new Uint8Array(count * 5), { samples: 5, photometric: 2, tags: { 338: [2, 0] } }),
       /^image is a TIFF of 5 samples per pixel, of which 3 are its colours; one more is read, as alpha or not at all; convert/,
     ],
-    'several samples beside grey': [grey(new Uint8Array(count * 3), { samples: 3, photometric: 1 }), /TIFF of 3 samples/],
+    'several samples beside grey': [
+      grey(new Uint8Array(count * 3), { samples: 3, photometric: 1 }),
+      /TIFF of 3 samples/,
+    ],
     DNG: [grey(ramp, { tags: { 50706: [0x01010000] } }), /a camera RAW file .* develop it/],
     'a preview before sensor data (NEF)': [grey(ramp, { tags: { 254: [1], 330: [8] } }), /a camera RAW file/],
     'sensor data': [grey(ramp, { photometric: 32803 }), /a camera RAW file/],
