@@ -71,14 +71,14 @@ const server = createServer(async (request, response) => {
   // If the HTTP client disconnects, the call is cancelled and leaves the service's queue.
   const gone = new AbortController();
   response.on('close', () => gone.abort());
-  const { pathname, searchParams } = new URL(request.url, 'http://localhost');
-  if (request.method !== 'POST' || pathname !== '/match') {
-    send(response, 404, { error: 'POST a form with the files a and b to /match' });
-    return;
-  }
   try {
+    const [pathname, query = ''] = request.url.split('?', 2);
+    if (request.method !== 'POST' || pathname !== '/match') {
+      send(response, 404, { error: 'POST a form with the files a and b to /match' });
+      return;
+    }
     const [a, b] = await pictures(request);
-    const { pairs, model } = await client.match(a, b, { ...options(searchParams), signal: gone.signal });
+    const { pairs, model } = await client.match(a, b, { ...options(new URLSearchParams(query)), signal: gone.signal });
     const point = ({ x, y }) => ({ x, y });
     send(response, 200, {
       pairs: pairs.map(({ a, b, ...values }) => ({ a: point(a), b: point(b), ...values })),

@@ -46,6 +46,18 @@ test('without retries no method has a policy and no message is kept', () => {
   assert.equal('grpc.retry_buffer_size' in balancedChannels(methods, { retries: false }).calls, false);
 });
 
+test('values that are no policy, no flag or no interval of a timer are INVALID_ARGUMENT', () => {
+  const wrong: [Parameters<typeof balancedChannels>[1], RegExp][] = [
+    [{ loadBalancing: 'typo' as 'pick_first' }, /^loadBalancing: typo is not one of round_robin, pick_first/],
+    [{ retries: 'false' as unknown as boolean }, /^retries: false must be true or false/],
+    [{ keepaliveMs: 2 ** 31 }, /^keepaliveMs: 2147483648 must be a whole number between 0 and 2147483647/],
+    [{ keepaliveTimeoutMs: 2 ** 31 }, /^keepaliveTimeoutMs: 2147483648/],
+  ];
+  for (const [options, message] of wrong) {
+    assert.throws(() => balancedChannels(methods, options), { code: 'INVALID_ARGUMENT', message });
+  }
+});
+
 test("options of the channel override the client's own", () => {
   const { calls, itemStreams } = balancedChannels(methods, { channelOptions: { 'grpc.keepalive_time_ms': 5 } });
   assert.equal(calls['grpc.keepalive_time_ms'], 5);

@@ -1,6 +1,8 @@
 import type { ChannelOptions, ServiceConfig } from '@grpc/grpc-js';
 import { serviceName } from '../proto/load.js';
 import type { AnyDefinition, MethodDefinitions } from '../proto/methods.js';
+import { bool } from './bool.js';
+import { protocolName } from './protocolNames.js';
 import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
@@ -18,9 +20,9 @@ export interface BalancingOptions {
   readonly retries?: boolean;
   /** Calls wait for a connection until their deadline, instead of failing while no replica can be reached. Default false. */
   readonly waitForReady?: boolean;
-  /** Interval in ms of pings while a call is open, by which a peer that vanished is noticed. Default 30 s; Infinity: no pings. */
+  /** Interval in ms of pings while a call is open, by which a peer that vanished is noticed. At most 2^31 - 1. Default 30 s; Infinity: no pings. */
   readonly keepaliveMs?: number;
-  /** Time in ms to answer a ping; then the connection is closed. Default 10 s. */
+  /** Time in ms to answer a ping; then the connection is closed. At most 2^31 - 1. Default 10 s. */
   readonly keepaliveTimeoutMs?: number;
   /** Options of the channel by their names in gRPC, such as `grpc.dns_min_time_between_resolutions_ms`; they override the client's own. */
   readonly channelOptions?: Readonly<Record<string, string | number>>;
@@ -56,14 +58,22 @@ export function isRetried({ options, requestStream }: AnyDefinition): boolean {
   return options.idempotency_level !== 'IDEMPOTENCY_UNKNOWN' && !requestStream;
 }
 
+/** The policies by their names in gRPC. */
+const policies = { round_robin: 'round_robin', pick_first: 'pick_first' } as const;
+
+/** Timers of Node with a longer interval would run at once. */
+const MAX_INTERVAL_MS = 2 ** 31 - 1;
+
+/** @throws VicreglError `INVALID_ARGUMENT` as `protocolName` and `bool`. */
 function serviceConfig(
   methods: MethodDefinitions,
   { loadBalancing = 'round_robin', retries = true }: BalancingOptions,
 ): ServiceConfig {
+  const policy = protocolName('loadBalancing', policies, loadBalancing);
   const retried = Object.entries(methods).filter(([, definition]) => isRetried(definition as AnyDefinition));
   return {
-    loadBalancingConfig: [{ [loadBalancing]: {} }],
-    methodConfig: retries
+    loadBalancingConfig: [{ [policy]: {} }],
+    methodConfig: bool('retries', retries)
       ? [
           {
             name: retried.map(([method]) => ({ service: serviceName, method })),
@@ -75,7 +85,7 @@ function serviceConfig(
   };
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for an interval that is neither a whole number of ms nor Infinity. */
+/** @throws VicreglError `INVALID_ARGUMENT` for an interval that is neither a whole number of ms below 2^31 nor Infinity. */
 function keepalive(options: BalancingOptions): ChannelOptions {
   const { keepaliveMs = DEFAULT_KEEPALIVE_MS, keepaliveTimeoutMs = DEFAULT_KEEPALIVE_TIMEOUT_MS } = options;
   if (keepaliveMs === Number.POSITIVE_INFINITY) return {};
@@ -86,8 +96,8 @@ function keepalive(options: BalancingOptions): ChannelOptions {
     throw new VicreglError('INVALID_ARGUMENT', 'keepaliveTimeoutMs: no ping is answered in 0 ms; give a positive time');
   }
   return {
-    'grpc.keepalive_time_ms': uint32('keepaliveMs', keepaliveMs),
-    'grpc.keepalive_timeout_ms': uint32('keepaliveTimeoutMs', keepaliveTimeoutMs),
+    'grpc.keepalive_time_ms': uint32('keepaliveMs', keepaliveMs, MAX_INTERVAL_MS),
+    'grpc.keepalive_timeout_ms': uint32('keepaliveTimeoutMs', keepaliveTimeoutMs, MAX_INTERVAL_MS),
   };
 }
 
@@ -101,7 +111,7 @@ export interface BalancedChannels {
   readonly itemStreams: ChannelOptions;
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` as `keepalive`. */
+/** @throws VicreglError `INVALID_ARGUMENT` as `keepalive` and `serviceConfig`. */
 export function balancedChannels(methods: MethodDefinitions, options: BalancingOptions): BalancedChannels {
   const shared: ChannelOptions = {
     ...keepalive(options),

@@ -5,6 +5,7 @@ import { type Features, featuresMessage, readFeatures } from './features.js';
 import { createGrpcTransport } from './grpcTransport.js';
 import type { ImageInput } from './image.js';
 import {
+  built,
   type Item,
   mapItems,
   type Settled,
@@ -13,6 +14,7 @@ import {
   settled,
   splitItem,
   streamAnswers,
+  withOwn,
 } from './items.js';
 import { type Matches, readMatches } from './matches.js';
 import { type MatchInput, sideMessage } from './matchInput.js';
@@ -68,7 +70,8 @@ export interface Client {
   /**
    * The global vectors of a stream of images, in the order in which they become ready. The client reads an image from the
    * iterable when the service can take it, and receives a result when the caller has taken the previous one. A failed image is
-   * rejected on its own; the iteration throws if the stream itself fails. Leaving the loop cancels the call.
+   * rejected on its own; the iteration throws if the stream itself fails. Leaving the loop cancels the call. When the call ends, the
+   * iteration of the items is closed, and a Readable destroyed.
    */
   embedStream(
     items: Iterable<StreamItem<EmbedFields>> | AsyncIterable<StreamItem<EmbedFields>>,
@@ -95,9 +98,9 @@ export interface Client {
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
   /** The server's versions and models, and its limits on requests with their values. */
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
-  /** Resolves when the service can be reached. Default timeout: 10 s. */
+  /** Resolves when the service can be reached. Default timeout: 10 s; Infinity: none. Rejects when the client is closed. */
   waitForReady(timeoutMs?: number): Promise<void>;
-  /** Closes the connection. */
+  /** Closes the connection. Calls in flight are finished; later ones reject with `FAILED_PRECONDITION`. */
   close(): Promise<void>;
 }
 
@@ -113,30 +116,37 @@ export function createClientOver(transport: Transport): Client {
 
   return {
     embed: (image, options = {}) =>
-      call(async () => readEmbedding(await transport.embed(embedMessage(image, options), options))),
+      call(async () => {
+        const request = built(() => embedMessage(image, options));
+        return readEmbedding(await transport.embed(request, options));
+      }),
     features: (image, options = {}) =>
       call(async () => {
-        const request = featuresMessage(image, options);
+        const request = built(() => featuresMessage(image, options));
         if (options.chunked) return readFeatures(await joinChunks(transport.extractFeaturesChunked(request, options)));
         const { maxResponseBytes } = transport;
         return readFeatures(await transport.extractFeatures({ ...request, maxResponseBytes }, options));
       }),
     embedBatch: (items, options = {}) =>
       call(async () => {
-        const requests = items.map((item, i) => {
-          const { image, options: fields } = splitItem<EmbedFields>(item, options);
-          return embedMessage(image, fields, `items[${i}].image`);
-        });
+        const requests = built(() =>
+          items.map((item, i) => {
+            const { image, options: fields } = splitItem<EmbedFields>(item, options);
+            return embedMessage(image, fields, `items[${i}].image`);
+          }),
+        );
         const { results } = await transport.embedBatch({ requests }, options);
         return results.map((result) => settled(result, readEmbedding));
       }),
     featuresBatch: (items, options = {}) =>
       call(async () => {
         const { maxResponseBytes } = transport;
-        const requests = items.map((item, i) => {
-          const { image, options: fields } = splitItem<FeatureFields>(item, options);
-          return { ...featuresMessage(image, fields, `items[${i}].image`), maxResponseBytes };
-        });
+        const requests = built(() =>
+          items.map((item, i) => {
+            const { image, options: fields } = splitItem<FeatureFields>(item, options);
+            return { ...featuresMessage(image, fields, `items[${i}].image`), maxResponseBytes };
+          }),
+        );
         const { results } = await transport.extractFeaturesBatch({ requests, maxResponseBytes }, options);
         return results.map((result) => settled(result, readFeatures));
       }),
@@ -145,7 +155,7 @@ export function createClientOver(transport: Transport): Client {
         transport.embedStream(
           mapItems(items, ({ id, image, ...fields }) => ({
             id,
-            request: embedMessage(image, { ...options, ...fields }),
+            request: embedMessage(image, withOwn<EmbedFields>(options, fields)),
           })),
           options,
         ),
@@ -157,7 +167,7 @@ export function createClientOver(transport: Transport): Client {
           mapItems(items, ({ id, image, ...fields }) => ({
             id,
             request: {
-              ...featuresMessage(image, { ...options, ...fields }),
+              ...featuresMessage(image, withOwn<FeatureFields>(options, fields)),
               maxResponseBytes: transport.maxResponseBytes,
             },
           })),
@@ -168,23 +178,33 @@ export function createClientOver(transport: Transport): Client {
     match: (a, b, options = {}) =>
       call(async () => {
         const { model = '' } = options;
-        const sides = { a: sideMessage(a, 'a'), b: sideMessage(b, 'b') };
-        const how = { ...matchingMessage(options), ...homographyMessage(options) };
-        return readMatches(await transport.match({ model, ...sides, ...how }, options));
+        const request = built(() => ({
+          model,
+          a: sideMessage(a, 'a'),
+          b: sideMessage(b, 'b'),
+          ...matchingMessage(options),
+          ...homographyMessage(options),
+        }));
+        return readMatches(await transport.match(request, options));
       }),
     matchMany: (query, targets, options = {}) =>
       call(async () => {
         const { model = '' } = options;
-        const sides = {
+        const request = built(() => ({
+          model,
           query: sideMessage(query, 'query'),
           targets: targets.map((target, i) => sideMessage(target, `targets[${i}]`)),
-        };
-        const how = { ...matchingMessage(options), ...homographyMessage(options) };
-        const { results } = await transport.matchMany({ model, ...sides, ...how }, options);
+          ...matchingMessage(options),
+          ...homographyMessage(options),
+        }));
+        const { results } = await transport.matchMany(request, options);
         return results.map((result) => settled(result, readMatches));
       }),
     storeFeatures: (image, options = {}) =>
-      call(async () => readStoredFeatures(await transport.storeFeatures(storeMessage(image, options), options))),
+      call(async () => {
+        const request = built(() => storeMessage(image, options));
+        return readStoredFeatures(await transport.storeFeatures(request, options));
+      }),
     model: (options = {}) =>
       call(async () => readModelInfo(await transport.getModel({ model: options.model ?? '' }, options))),
     models: (options = {}) => call(async () => (await transport.listModels({}, options)).models.map(readServedModel)),
@@ -196,11 +216,6 @@ export function createClientOver(transport: Transport): Client {
 
 /** A client of the service at an address. It connects at the first call. */
 export function createClient(options: ClientOptions): Client {
-  return createClientOver(
-    createGrpcTransport({
-      deadlineMs: DEFAULT_DEADLINE_MS,
-      maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES,
-      ...options,
-    }),
-  );
+  const { deadlineMs = DEFAULT_DEADLINE_MS, maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
+  return createClientOver(createGrpcTransport({ ...options, deadlineMs, maxMessageBytes }));
 }

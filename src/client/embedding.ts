@@ -1,5 +1,6 @@
 import type { EmbedRequest } from '../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse__Output } from '../proto/generated/vicregl/v1/EmbedResponse.js';
+import { bool } from './bool.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
 import type { EmbedFields } from './options.js';
@@ -16,7 +17,7 @@ export interface Embedding {
 
 /**
  * Builds the request for a global vector.
- * @throws VicreglError `INVALID_ARGUMENT` as `protocolName`.
+ * @throws VicreglError `INVALID_ARGUMENT` naming the field whose value does not fit its type in the message.
  */
 export function embedMessage(image: ImageInput, options: EmbedFields, field = 'image'): EmbedRequest {
   const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
@@ -24,7 +25,7 @@ export function embedMessage(image: ImageInput, options: EmbedFields, field = 'i
     model,
     image: imageMessage(image, field),
     space: protocolName('space', globalSpaces, space),
-    l2Normalize,
+    l2Normalize: bool('l2Normalize', l2Normalize),
     dtype: protocolName('dtype', dataTypes, dtype),
   };
 }

@@ -1,6 +1,7 @@
 import type { ExtractFeaturesRequest } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { ExtractFeaturesResponse__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
 import type { FeatureMap__Output } from '../proto/generated/vicregl/v1/FeatureMap.js';
+import { bool } from './bool.js';
 import { type Grid, readGrid } from './grid.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
@@ -9,7 +10,7 @@ import { type PcaResult, pcaMessage, readPca } from './pca.js';
 import { dataTypes, localSpaces, protocolName } from './protocolNames.js';
 import { regionMessage } from './regions.js';
 import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
-import { uint32, uint32Fields } from './uint32.js';
+import { uint32Fields, uint32List } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
 /** The vectors of one map. */
@@ -49,13 +50,13 @@ export function featuresMessage(image: ImageInput, options: FeatureFields, field
     model,
     image: imageMessage(image, field),
     space: protocolName('space', localSpaces, space),
-    l2Normalize,
+    l2Normalize: bool('l2Normalize', l2Normalize),
     dtype: protocolName('dtype', dataTypes, dtype),
     ...(region && { region }),
     ...(cells && {
       cells: { cells: cells.map(({ row, column }, i) => uint32Fields(`cells[${i}]`, { row, column })) },
     }),
-    ...(stages && { stages: stages.map((stage) => uint32('stages', stage)) }),
+    ...(stages && { stages: uint32List('stages', stages) }),
     ...(pooling && { pooling: { regions: pooling.map((one, i) => regionMessage(one, `pooling[${i}]`)) } }),
     ...(pca && { pca: pcaMessage(pca) }),
     ...(upsample !== undefined && { upsample: upsampleMessage(upsample) }),

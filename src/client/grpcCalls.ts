@@ -10,19 +10,14 @@ import {
 } from '@grpc/grpc-js';
 import type { AnyDefinition } from '../proto/methods.js';
 import { isRetried } from './balancing.js';
-import { phasesIn } from './phases.js';
+import { deadlineIn } from './deadline.js';
+import { type Phases, phasesIn } from './phases.js';
 import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport.js';
 import { VicreglError } from './vicreglError.js';
+import { whenAborted } from './whenAborted.js';
 import { writeAll } from './writeAll.js';
 
 /** The three kinds of calls as promises and async iterables, over the calls of grpc-js. */
-
-/** grpc-js converts a deadline to a 32-bit number of ms; a longer one overflows and expires immediately. */
-const MAX_DEADLINE_MS = 2 ** 31 - 1;
-
-function deadlineIn(ms: number): GrpcCallOptions {
-  return ms === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + Math.min(ms, MAX_DEADLINE_MS) };
-}
 
 /** What calls without an option of their own have. */
 export interface CallDefaults {
@@ -32,6 +27,8 @@ export interface CallDefaults {
   readonly waitForReady: boolean;
   /** Whether calls are repeated that may be. */
   readonly retries: boolean;
+  /** Aborted when the client is closed. */
+  readonly closed: AbortSignal;
 }
 
 /** The metadata of a call; grpc-js takes only from there whether it waits for a connection. */
@@ -39,16 +36,39 @@ function metadataOf({ waitForReady: asked }: CallOptions, { waitForReady }: Call
   return new Metadata({ waitForReady: asked ?? waitForReady });
 }
 
-function abortedBefore(signal: AbortSignal): VicreglError {
-  return new VicreglError('CANCELLED', 'the call was aborted before it started', { cause: signal.reason });
+/** The error of what is begun on a closed client. */
+export function closedError(): VicreglError {
+  return new VicreglError('FAILED_PRECONDITION', 'the client is closed; create another one');
 }
 
-/** Reports the phases when the call's status arrives. */
-function reportPhases(
-  call: { on(event: 'status', listener: (status: StatusObject) => void): unknown },
-  { onPhases }: CallOptions,
-): void {
-  if (onPhases) call.on('status', ({ metadata }) => onPhases(phasesIn(metadata)));
+/** @throws VicreglError `CANCELLED` after the signal's abort, `FAILED_PRECONDITION` after the client's end. */
+function checkStart({ signal }: CallOptions, { closed }: CallDefaults): void {
+  if (signal?.aborted) {
+    throw new VicreglError('CANCELLED', 'the call was aborted before it started', { cause: signal.reason });
+  }
+  if (closed.aborted) throw closedError();
+}
+
+interface EmitsStatus {
+  once(event: 'status', listener: (status: StatusObject) => void): unknown;
+}
+
+/**
+ * Keeps the phases of a call, which arrive with its status. They are reported when the call has settled, within it: what a listener of
+ * an event throws would end the process.
+ */
+function phasesOf({ onPhases }: CallOptions) {
+  let phases: Phases | undefined;
+  return {
+    /** Reads them from the status of this call, and no longer from an earlier attempt. */
+    readFrom(call: EmitsStatus): void {
+      phases = undefined;
+      if (onPhases) call.once('status', ({ metadata }) => (phases = phasesIn(metadata)));
+    },
+    report(): void {
+      if (phases !== undefined) onPhases?.(phases);
+    },
+  };
 }
 
 /** Errors of calls whose response had begun. */
@@ -69,13 +89,18 @@ function wasCut(error: ServiceError): boolean {
 export function unary(client: Client, definition: AnyDefinition, defaults: CallDefaults): Unary<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
 
-  function attempt(request: unknown, options: CallOptions, grpcOptions: GrpcCallOptions): Promise<unknown> {
+  function attempt(
+    request: unknown,
+    options: CallOptions,
+    grpcOptions: GrpcCallOptions,
+    phases: ReturnType<typeof phasesOf>,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { signal } = options;
+      checkStart(options, defaults);
       let began = false;
-      const onAbort = () => call.cancel();
+      let settled = (): void => {};
       const settle = (error: ServiceError | null, response?: unknown) => {
-        signal?.removeEventListener('abort', onAbort);
+        settled();
         if (error && began) afterBegin.add(error);
         if (error) reject(error);
         else resolve(response);
@@ -92,19 +117,23 @@ export function unary(client: Client, definition: AnyDefinition, defaults: CallD
       call.once('metadata', () => {
         began = true;
       });
-      reportPhases(call, options);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      phases.readFrom(call);
+      settled = whenAborted(options.signal, () => call.cancel());
     });
   }
 
   return async (request, options) => {
     const { signal, deadlineMs = defaults.deadlineMs } = options;
-    if (signal?.aborted) throw abortedBefore(signal);
     const grpcOptions = deadlineIn(deadlineMs);
-    return attempt(request, options, grpcOptions).catch((error: ServiceError) => {
-      if (!defaults.retries || !isRetried(definition) || signal?.aborted || !wasCut(error)) throw error;
-      return attempt(request, options, grpcOptions);
-    });
+    const phases = phasesOf(options);
+    try {
+      return await attempt(request, options, grpcOptions, phases).catch((error: ServiceError) => {
+        if (!defaults.retries || !isRetried(definition) || signal?.aborted || !wasCut(error)) throw error;
+        return attempt(request, options, grpcOptions, phases);
+      });
+    } finally {
+      phases.report();
+    }
   };
 }
 
@@ -117,15 +146,17 @@ function readOneAhead(call: ClientReadableStream<unknown> | ClientDuplexStream<u
 /** The messages of a call. Aborting the signal or ending the iteration cancels the call. */
 async function* messagesOf<Response>(
   call: ClientReadableStream<Response> | ClientDuplexStream<unknown, Response>,
-  { signal }: CallOptions,
+  options: CallOptions,
 ): AsyncGenerator<Response, void> {
-  const onAbort = () => call.cancel();
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const settled = whenAborted(options.signal, () => call.cancel());
+  const phases = phasesOf(options);
+  phases.readFrom(call);
   try {
     yield* call as AsyncIterable<Response>;
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    settled();
     call.cancel();
+    phases.report();
   }
 }
 
@@ -137,8 +168,8 @@ export function serverStream(
 ): ServerStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (request, options) {
-    const { signal, deadlineMs = defaults.deadlineMs } = options;
-    if (signal?.aborted) throw abortedBefore(signal);
+    const { deadlineMs = defaults.deadlineMs } = options;
+    checkStart(options, defaults);
     const call = client.makeServerStreamRequest(
       path,
       requestSerialize,
@@ -148,7 +179,6 @@ export function serverStream(
       deadlineIn(deadlineMs),
     );
     readOneAhead(call);
-    reportPhases(call, options);
     yield* messagesOf(call, options);
   };
 }
@@ -161,8 +191,8 @@ export function duplexStream(
 ): DuplexStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (requests, options) {
-    const { signal, deadlineMs = Number.POSITIVE_INFINITY } = options;
-    if (signal?.aborted) throw abortedBefore(signal);
+    const { deadlineMs = Number.POSITIVE_INFINITY } = options;
+    checkStart(options, defaults);
     const call = client().makeBidiStreamRequest(
       path,
       requestSerialize,
@@ -171,7 +201,6 @@ export function duplexStream(
       deadlineIn(deadlineMs),
     );
     readOneAhead(call);
-    reportPhases(call, options);
     const closed = new AbortController();
     let failure: { readonly error: unknown } | undefined;
     const writing = writeAll(call, requests, closed.signal).catch((error: unknown) => {

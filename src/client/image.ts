@@ -1,5 +1,8 @@
 import type { Image } from '../proto/generated/vicregl/v1/Image.js';
+import { bool } from './bool.js';
+import { protocolName } from './protocolNames.js';
 import { uint32Fields } from './uint32.js';
+import { VicreglError } from './vicreglError.js';
 
 /** Uncompressed pixels: width * height * 3 bytes, red, green, blue, rows from the top. */
 export interface RawPixels {
@@ -42,39 +45,64 @@ export interface PlacedImage {
 
 export type ImageInput = Pixels | PlacedImage;
 
+/** The fields of a `PlacedImage`. */
+const PLACED = ['pixels', 'crop', 'resize'] as const satisfies readonly (keyof PlacedImage)[];
+
+/** Whether a value is an object with one of these keys. Callers in JavaScript may pass anything. */
+function has(value: unknown, keys: readonly string[]): boolean {
+  // An ArrayBuffer has a method `resize`.
+  if (typeof value !== 'object' || value === null || value instanceof ArrayBuffer) return false;
+  return keys.some((key) => key in value);
+}
+
+const isRaw = (value: unknown): value is RawPixels => has(value, ['rgb']);
+
+function notAnImage(value: unknown, field: string): VicreglError {
+  const what = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  return new VicreglError(
+    'INVALID_ARGUMENT',
+    `${field}: a value of type ${what} is not an image; give the bytes of a file as Uint8Array, { width, height, rgb }, or ` +
+      `{ ${PLACED.join(', ')} }`,
+  );
+}
+
 function sourceOf(pixels: Pixels | undefined, field: string): Image {
   if (pixels === undefined) return {};
   if (pixels instanceof Uint8Array) return { encoded: pixels };
+  if (!isRaw(pixels)) throw notAnImage(pixels, field);
   const { width, height, rgb } = pixels;
   return { raw: { ...uint32Fields(field, { width, height }), rgb } };
 }
 
+const resizeKinds = { shortestSide: 'shortest_side', fit: 'fit', native: 'native' } as const;
+
 function resizeOf(resize: Resize | undefined, field: string): Image {
-  switch (resize?.kind) {
+  if (resize === undefined) return {};
+  protocolName(`${field}.kind`, resizeKinds, resize.kind);
+  switch (resize.kind) {
     case 'shortestSide':
       return { shortestSide: uint32Fields(field, { resize: resize.resize ?? 0, crop: resize.crop ?? 0 }) };
     case 'fit':
       return { fit: uint32Fields(field, { width: resize.width, height: resize.height }) };
     case 'native':
       return { native: {} };
-    default:
-      return {};
   }
 }
 
 function cropOf(crop: CropRectangle | undefined, field: string): Image {
   if (crop === undefined) return {};
   const { top, left, height, width, flip = false } = crop;
-  return { crop: { ...uint32Fields(field, { top, left, height, width }), flip } };
+  return { crop: { ...uint32Fields(field, { top, left, height, width }), flip: bool(`${field}.flip`, flip) } };
 }
 
 /**
  * The message of an image.
  * @param field name of the image in errors
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for anything that is no image, and for a field whose value does not fit its type in the message.
  */
 export function imageMessage(input: ImageInput, field: string): Image {
-  if (input instanceof Uint8Array || 'rgb' in input) return sourceOf(input, field);
+  if (input instanceof Uint8Array || isRaw(input)) return sourceOf(input, field);
+  if (!has(input, PLACED)) throw notAnImage(input, field);
   return {
     ...sourceOf(input.pixels, `${field}.pixels`),
     ...resizeOf(input.resize, `${field}.resize`),

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { Status__Output } from '../proto/generated/google/rpc/Status.js';
 import type { PhaseTimes__Output } from '../proto/generated/vicregl/v1/PhaseTimes.js';
 import type { ImageInput } from './image.js';
@@ -23,16 +24,71 @@ export function splitItem<Fields extends object>(
   item: Item<Fields>,
   shared: Fields,
 ): { readonly image: ImageInput; readonly options: Fields } {
-  if (typeof item === 'object' && 'image' in item) return { image: item.image, options: { ...shared, ...item } };
+  if (typeof item === 'object' && item !== null && 'image' in item) {
+    return { image: item.image, options: withOwn<Fields>(shared, item) };
+  }
   return { image: item, options: shared };
 }
 
-/** The requests of a stream, each created when it is read. */
-export async function* mapItems<T, Request>(
+/** The options of a call, and over them an item's own. One that is undefined is not set. */
+export function withOwn<Fields extends object>(shared: Fields, own: Fields): Fields {
+  return { ...shared, ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) };
+}
+
+/**
+ * Builds a request of what the caller gave, who in JavaScript may give anything.
+ * @throws VicreglError `INVALID_ARGUMENT` where its parts do not have the expected form
+ */
+export function built<Request>(build: () => Request): Request {
+  try {
+    return build();
+  } catch (cause) {
+    if (cause instanceof VicreglError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new VicreglError('INVALID_ARGUMENT', `the arguments do not make a request: ${reason}`, { cause });
+  }
+}
+
+function iteratorOf<T>(items: Iterable<T> | AsyncIterable<T>): AsyncIterator<T> | Iterator<T> {
+  return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+}
+
+/**
+ * The requests of a stream, each created when it is read. Not a generator, whose `return` would wait for the next item: the call may end
+ * while none comes.
+ * @throws VicreglError as `built`
+ */
+export function mapItems<T, Request>(
   items: Iterable<T> | AsyncIterable<T>,
   request: (item: T) => Request,
-): AsyncGenerator<Request, void> {
-  for await (const item of items) yield request(item);
+): AsyncIterable<Request> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = built(() => iteratorOf(items));
+      const close = async (): Promise<void> => {
+        // Its own iterator would wait, being a generator.
+        if (items instanceof Readable) items.destroy();
+        await iterator.return?.();
+      };
+      return {
+        async next() {
+          const { done, value } = await iterator.next();
+          if (done) return { done, value: undefined };
+          try {
+            const item = (await value) as T;
+            return { done: false, value: built(() => request(item)) };
+          } catch (error) {
+            await close();
+            throw error;
+          }
+        },
+        async return() {
+          await close();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }
 
 /** The response or the error of a result. */

@@ -21,6 +21,11 @@ export type MatchInput =
   | { readonly featureRef: string }
   | { readonly features: GivenFeatures };
 
+function originalSize({ width, height }: NonNullable<Grid['original']>, field: string) {
+  uint32Fields(field, { width, height });
+  return { originalWidth: width, originalHeight: height };
+}
+
 function featuresMessage({ data, shape, grid }: GivenFeatures, field: string): SentFeatures {
   const { rows, columns, stride, cellToPixel, original } = grid;
   return {
@@ -32,8 +37,7 @@ function featuresMessage({ data, shape, grid }: GivenFeatures, field: string): S
     grid: {
       ...uint32Fields(`${field}.grid`, { rows, columns, stride }),
       cellToPixel,
-      originalWidth: original?.width ?? 0,
-      originalHeight: original?.height ?? 0,
+      ...(original && originalSize(original, `${field}.grid.original`)),
     },
   };
 }
@@ -44,7 +48,7 @@ function featuresMessage({ data, shape, grid }: GivenFeatures, field: string): S
  * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function sideMessage(input: MatchInput, field: string): MatchSide {
-  if (!(input instanceof Uint8Array)) {
+  if (!(input instanceof Uint8Array) && typeof input === 'object' && input !== null) {
     if ('featureRef' in input) return { featureRef: input.featureRef };
     if ('features' in input) return { features: featuresMessage(input.features, field) };
     if ('store' in input) return { image: imageMessage(input.image, field), store: true };

@@ -3,6 +3,7 @@ import type { HomographyFit } from '../proto/generated/vicregl/v1/HomographyFit.
 import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMatching.js';
 import type { Tiles as TilesMessage } from '../proto/generated/vicregl/v1/Tiles.js';
 import type { Upsample as UpsampleMessage } from '../proto/generated/vicregl/v1/Upsample.js';
+import { bool } from './bool.js';
 import type { Pca } from './pca.js';
 import { localSpaces, matchDistances, protocolName } from './protocolNames.js';
 import type { Box, PoolingRegion } from './regions.js';
@@ -144,10 +145,12 @@ export function tilesMessage({ width = 0, height = 0, overlap }: Tiles): TilesMe
   };
 }
 
-/** The message of the homography options. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
+/** The message of the homography options. @throws VicreglError `INVALID_ARGUMENT` as `uint32` and `bool`. */
 export function homographyMessage({ homography = false }: WithHomography): { homography?: HomographyFit } {
-  if (homography === false) return {};
-  const { threshold, maxIterations, confidence, seed } = homography === true ? ({} as HomographyOptions) : homography;
+  const options: HomographyOptions | false =
+    typeof homography === 'object' ? homography : bool('homography', homography) && {};
+  if (options === false) return {};
+  const { threshold, maxIterations, confidence, seed } = options;
   return {
     homography: {
       ...(threshold !== undefined && { threshold }),
@@ -158,15 +161,18 @@ export function homographyMessage({ homography = false }: WithHomography): { hom
   };
 }
 
+const matchKinds = { features: 'byFeatures', location: 'byLocation' } as const;
+
 /**
  * The message of the matching options.
- * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is not a uint32, and as `protocolName`.
+ * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is not a uint32, and as `protocolName` and `bool`.
  */
 export function matchingMessage(
   options: MatchOptions,
 ): { byFeatures: FeatureMatching } | { byLocation: LocationMatching } {
   const { topGamma } = options;
   if (topGamma !== undefined) uint32('topGamma', topGamma);
+  if (options.by !== undefined) protocolName('by', matchKinds, options.by);
   if (options.by === 'location') {
     const { maxDistance } = options;
     return {
@@ -176,7 +182,7 @@ export function matchingMessage(
   const { space, mutual = false, ratio, minSimilarity, distance } = options;
   return {
     byFeatures: {
-      mutual,
+      mutual: bool('mutual', mutual),
       ...(space !== undefined && { space: protocolName('space', localSpaces, space) }),
       ...(topGamma !== undefined && { topGamma }),
       ...(ratio !== undefined && { ratio }),

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { embedMessage } from './embedding.js';
 import { featuresMessage } from './features.js';
-import { matchingMessage } from './options.js';
+import { imageMessage } from './image.js';
+import { homographyMessage, matchingMessage } from './options.js';
 import { matchDistances, protocolName } from './protocolNames.js';
 
 describe('protocolName', () => {
@@ -28,11 +30,70 @@ describe('protocolName', () => {
     assert.throws(() => featuresMessage(image, { dtype: 'fp16' as 'float16' }), /dtype: fp16 is not one of float32/);
     assert.throws(() => matchingMessage({ space }), /space: projector is not one of/);
     assert.throws(
+      () => matchingMessage({ by: 'locations' as 'location' }),
+      /by: locations is not one of features, location/,
+    );
+    assert.throws(
+      () => imageMessage({ pixels: image, resize: { kind: 'shortest' as 'native' } }, 'image'),
+      /image\.resize\.kind: shortest is not one of shortestSide, fit, native/,
+    );
+    assert.throws(
       () => matchingMessage({ distance: 'L2' as 'l2' }),
       /distance: L2 is not one of l2, cosine, centredCosine/,
     );
     assert.deepEqual(matchingMessage({ distance: 'cosine' }), {
       byFeatures: { mutual: false, distance: 'MATCH_DISTANCE_COSINE' },
     });
+  });
+});
+
+describe('requests of JavaScript callers', () => {
+  const rgb = { rgb: new Uint8Array(3), width: 1, height: 1 };
+  const no = 'false' as unknown as boolean;
+
+  it('with a text for true or false are INVALID_ARGUMENT', () => {
+    const crop = { left: 0, top: 0, width: 8, height: 8, flip: no };
+    const wrong: [() => unknown, RegExp][] = [
+      [() => imageMessage({ crop }, 'a'), /^a\.crop\.flip: false must be true or false/],
+      [() => embedMessage(rgb, { l2Normalize: no }), /^l2Normalize: false/],
+      [() => featuresMessage(rgb, { l2Normalize: no }), /^l2Normalize: false/],
+      [() => matchingMessage({ mutual: no }), /^mutual: false/],
+      [() => homographyMessage({ homography: no }), /^homography: false/],
+    ];
+    for (const [act, message] of wrong) assert.throws(act, { code: 'INVALID_ARGUMENT', message });
+    assert.deepEqual(homographyMessage({ homography: true }), { homography: {} });
+    assert.deepEqual(homographyMessage({ homography: false }), {});
+  });
+
+  it('with anything else than an image are INVALID_ARGUMENT', () => {
+    const others: [unknown, string][] = [
+      [new ArrayBuffer(3), 'ArrayBuffer'],
+      [new Blob([]), 'Blob'],
+      ['photo.jpg', 'String'],
+      [null, 'Null'],
+      [undefined, 'Undefined'],
+      [{}, 'Object'],
+    ];
+    for (const [value, type] of others) {
+      const message = new RegExp(
+        `^image: a value of type ${type} is not an image; give the bytes of a file as Uint8Array`,
+      );
+      assert.throws(() => imageMessage(value as Uint8Array, 'image'), { code: 'INVALID_ARGUMENT', message });
+    }
+    const pixels = new ArrayBuffer(3) as unknown as Uint8Array;
+    assert.throws(() => imageMessage({ pixels }, 'image'), { message: /^image\.pixels: a value of type ArrayBuffer/ });
+  });
+
+  it('with run lengths that are no uint32 are INVALID_ARGUMENT', () => {
+    for (const [count, text] of [
+      [2 ** 32, '4294967296'],
+      [1.5, '1.5'],
+    ] as const) {
+      const pooling = [{ runLengths: { width: 8, height: 8, counts: [0, count] } }];
+      assert.throws(() => featuresMessage(rgb, { pooling }), {
+        code: 'INVALID_ARGUMENT',
+        message: `pooling[0].runLengths.counts[1]: ${text} must be a whole number between 0 and 4294967295`,
+      });
+    }
   });
 });

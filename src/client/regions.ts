@@ -1,5 +1,5 @@
 import type { PoolingRegion as PoolingRegionMessage } from '../proto/generated/vicregl/v1/PoolingRegion.js';
-import { uint32Fields } from './uint32.js';
+import { uint32Fields, uint32List } from './uint32.js';
 
 /** A rectangle of the original image, given by its edges in pixels, which may be fractional. */
 export interface Box {
@@ -36,7 +36,7 @@ export type PoolingRegion =
 
 /**
  * The message of a region.
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size or a run length that is not a uint32.
  */
 export function regionMessage(region: PoolingRegion, field: string): PoolingRegionMessage {
   if ('box' in region) return { box: region.box };
@@ -51,7 +51,9 @@ export function regionMessage(region: PoolingRegion, field: string): PoolingRegi
     mask: {
       runLengths: {
         ...size,
-        ...(typeof counts === 'string' ? { compressed: Buffer.from(counts, 'latin1') } : { counts: [...counts] }),
+        ...(typeof counts === 'string'
+          ? { compressed: Buffer.from(counts, 'latin1') }
+          : { counts: uint32List(`${field}.runLengths.counts`, counts) }),
       },
     },
   };

@@ -1,5 +1,7 @@
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ChannelCredentials, credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
+import { bool } from './bool.js';
 import { VicreglError } from './vicreglError.js';
 
 /** TLS: the trusted authorities, and the client's own certificate. Contents of PEM files. */
@@ -81,21 +83,34 @@ function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
     throw invalid('tls: cert and key must be used together; set both or neither');
   }
   try {
+    // Node ignores authorities that it cannot read.
+    if (ca !== undefined) new X509Certificate(ca);
     return withoutAddressAsName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
   } catch (cause) {
     throw invalid(`tls: ca, cert or key is not a usable PEM file: ${(cause as Error).message}`, cause);
   }
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for options that exclude each other, or a token that would be sent in clear text. */
+/**
+ * @throws VicreglError `INVALID_ARGUMENT` for an address that is no text, options that exclude each other, files that are no PEM, or a
+ *   token that would be sent in clear text.
+ */
 export function channelSecurity(address: string, options: SecurityOptions): ChannelSecurity {
   const { tls, token, tokenInClear = false } = options;
+  if (typeof address !== 'string' || address === '') {
+    throw invalid(`address: ${address === '' ? 'an empty text' : String(address)} is not an address; give HOST:PORT`);
+  }
   if (tls !== undefined && options.credentials !== undefined) {
     throw invalid('tls and credentials cannot be combined; use one of them');
   }
   if (token !== undefined) {
     if (!/^[\w.~+/-]+=*$/.test(token)) throw invalid('token: it has characters that a bearer token may not have');
-    if (tls === undefined && options.credentials === undefined && !tokenInClear && !LOCAL.test(address)) {
+    if (
+      tls === undefined &&
+      options.credentials === undefined &&
+      !bool('tokenInClear', tokenInClear) &&
+      !LOCAL.test(address)
+    ) {
       throw invalid(
         `token: without TLS it could be read in transit to ${address}; use tls, or allow it with tokenInClear`,
       );

@@ -6,13 +6,16 @@ export interface CallOptions {
   /** Aborting it cancels the call. */
   readonly signal?: AbortSignal;
   /**
-   * Deadline in ms. Default: the client's for calls with one request, none for streams of requests, where it bounds the whole
+   * Deadline in ms; Infinity for none. Default: the client's for calls with one request, none for streams of requests, where it bounds the whole
    * stream.
    */
   readonly deadlineMs?: number;
   /** Whether the call waits for a connection until its deadline. Default: the client's. Of no effect in-process. */
   readonly waitForReady?: boolean;
-  /** Called at the end of the call with the time that the service spent in each phase. Not called by the in-process transport. */
+  /**
+   * Called once, before the call settles, with the time that the service spent in each phase; what it throws rejects the call. Not called
+   * by the in-process transport, nor for a stream that the caller leaves early.
+   */
   readonly onPhases?: (phases: Phases) => void;
 }
 

@@ -16,8 +16,10 @@ test('messages are sent in order and the stream is ended, without a remaining li
     objectMode: true,
     write(value: number, _, done) {
       written.push(value);
-      maxListeners = Math.max(maxListeners, getEventListeners(closed.signal, 'abort').length);
-      setImmediate(done);
+      setImmediate(() => {
+        maxListeners = Math.max(maxListeners, getEventListeners(closed.signal, 'abort').length);
+        done();
+      });
     },
   });
   const finished = once(call, 'finish');
@@ -50,4 +52,32 @@ test('a call that has ended is neither waited for nor written to', async () => {
   closed.abort();
   await writing;
   assert.deepEqual(written, [0]);
+});
+
+test('a source is closed when the call ends while it waits for its next message', async () => {
+  const closed = new AbortController();
+  let asked = (): void => {};
+  const waiting = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  let returned = 0;
+  const requests: AsyncIterable<number> = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        asked();
+        return new Promise(() => {});
+      },
+      return: async () => {
+        returned++;
+        return { done: true, value: undefined };
+      },
+    }),
+  };
+  const call = new Writable({ objectMode: true });
+  const writing = writeAll(call, requests, closed.signal);
+  await waiting;
+  closed.abort();
+  await writing;
+  assert.equal(returned, 1);
+  assert.equal(getEventListeners(closed.signal, 'abort').length, 0);
 });

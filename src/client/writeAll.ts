@@ -1,22 +1,29 @@
 import type { Writable } from 'node:stream';
 
-/** Writes one message. Resolves when it has been sent, or when the signal reports the end of the call. */
-function writeOne<Request>(call: Pick<Writable, 'write'>, request: Request, closed: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      // Removed immediately: a stream of a million messages would otherwise have a million listeners.
-      closed.removeEventListener('abort', done);
-      resolve();
-    };
-    closed.addEventListener('abort', done, { once: true });
-    // The reader of a failed call receives the error.
-    call.write(request, done);
+/** The value of a promise; undefined as soon as the signal reports the end of the call. */
+function unlessClosed<T>(work: Promise<T>, closed: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => resolve(undefined);
+    closed.addEventListener('abort', end, { once: true });
+    // Removed immediately: a stream of a million messages would otherwise have a million listeners.
+    const done = (): void => closed.removeEventListener('abort', end);
+    work.then(
+      (value) => {
+        done();
+        resolve(value);
+      },
+      (error: unknown) => {
+        done();
+        reject(error);
+      },
+    );
   });
 }
 
 /**
  * Writes every request of a stream, each after the previous one has been sent, and ends the stream.
- * @param closed aborted when the call is over: nothing more is written
+ * @param closed aborted when the call is over: nothing more is written, and the iteration is closed, also while it waits for its next
+ *   request
  * @throws whatever the caller's iterable throws
  */
 export async function writeAll<Request>(
@@ -24,9 +31,18 @@ export async function writeAll<Request>(
   requests: AsyncIterable<Request>,
   closed: AbortSignal,
 ): Promise<void> {
-  for await (const request of requests) {
-    if (closed.aborted) return;
-    await writeOne(call, request, closed);
+  const iterator = requests[Symbol.asyncIterator]();
+  while (!closed.aborted) {
+    const step = await unlessClosed(iterator.next(), closed);
+    if (step?.done) {
+      call.end();
+      return;
+    }
+    if (step === undefined || closed.aborted) break;
+    const { value } = step;
+    // The reader of a failed call receives the error.
+    await unlessClosed(new Promise<void>((sent) => call.write(value, () => sent())), closed);
   }
-  call.end();
+  // The call has its result already: an error of closing has nobody to go to.
+  iterator.return?.().catch(() => {});
 }

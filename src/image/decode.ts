@@ -56,6 +56,8 @@ export interface CheckedFile {
   readonly strict: boolean;
   /** The part of the canvas that the first frame covers, if the file states it (GIF). */
   readonly drawn?: Rectangle;
+  /** Whether the last sample of a pixel is neither a colour nor alpha (TIFF), so that it is left out. */
+  readonly otherSample?: boolean;
   readonly format: ImageFormat;
   /** Size of the upright image, after EXIF orientation. */
   readonly size: Size;
@@ -69,7 +71,7 @@ function isPlainJpeg({ format, space, channels, depth, icc }: Metadata): boolean
   return format === 'jpeg' && space === 'srgb' && channels === 3 && depth === 'uchar' && icc === undefined;
 }
 
-type WholeFile = Pick<CheckedFile, 'bytes' | 'strict' | 'drawn'>;
+type WholeFile = Pick<CheckedFile, 'bytes' | 'strict' | 'drawn' | 'otherSample'>;
 
 /** @throws ImageError for damage that the decoder would ignore or not describe. */
 async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeFile> {
@@ -82,8 +84,7 @@ async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeF
       checkPng(bytes);
       break;
     case 'tiff':
-      checkTiff(bytes);
-      break;
+      return { bytes, strict: false, ...checkTiff(bytes) };
     case 'webp':
       checkWebp(bytes);
       break;
@@ -160,8 +161,10 @@ function whitenAround({ width, height, data }: RgbImage, { left, top, ...part }:
 
 /** `decodeImage` of a file that has been checked. */
 export async function decodeChecked(file: CheckedFile, limits: ImageLimits): Promise<RgbImage> {
-  const pipeline = decoding(file, limits).flatten({ background: '#ffffff' }).toColourspace('srgb');
-  const image = await decodedPixels(pipeline, file.format, limits);
+  const upright = decoding(file, limits);
+  // libvips takes any sample after the colours as alpha.
+  const opaque = file.otherSample ? upright.removeAlpha() : upright.flatten({ background: '#ffffff' });
+  const image = await decodedPixels(opaque.toColourspace('srgb'), file.format, limits);
   // libvips makes this area black if no frame has transparent pixels.
   if (file.drawn) whitenAround(image, file.drawn);
   return image;

@@ -74,10 +74,10 @@ export function cellCentres({
   rows,
   columns,
   cellToPixel,
-}: Pick<Grid, 'rows' | 'columns' | 'cellToPixel'>): Float32Array {
+}: Pick<Grid, 'rows' | 'columns' | 'cellToPixel'>): Float64Array {
   const { scaleX, scaleY } = cellToPixel;
   const first = mapPoint(cellToPixel, 0.5, 0.5);
-  const centres = new Float32Array(rows * columns * 2);
+  const centres = new Float64Array(rows * columns * 2);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const at = (row * columns + column) * 2;

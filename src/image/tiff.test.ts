@@ -62,6 +62,31 @@ describe('a TIFF is decoded', () => {
     assert.deepEqual(white, [255, 255, 255]);
   });
 
+  const filled = (samples: readonly number[]) =>
+    Uint8Array.from({ length: count * samples.length }, (_, i) => samples[i % samples.length]!);
+  const EXTRA_SAMPLES = 338;
+  for (const [name, pixel, photometric, extra, expected] of [
+    ['grey and another sample', [90, 10], 1, [0], [90, 90, 90]],
+    ['RGB and near infrared', [200, 100, 50, 10], 2, [0], [200, 100, 50]],
+    ['RGB and a sample without a stated meaning', [200, 100, 50, 10], 2, undefined, [200, 100, 50]],
+    ['CMYK and a spot colour', [0, 128, 200, 30, 0], 5, [0], undefined],
+    ['RGB and alpha', [200, 100, 50, 128], 2, [2], [227, 177, 152]],
+    ['RGB and premultiplied alpha', [100, 50, 25, 128], 2, [1], [227, 177, 152]],
+  ] as const) {
+    test(`of ${name}: only alpha is shown over white`, async () => {
+      const tags = extra && { [EXTRA_SAMPLES]: extra };
+      const options = { ...size, photometric, samples: pixel.length };
+      // Ink is compared with the same ink without the further sample.
+      const plain = writeTiff(filled(pixel.slice(0, -1)), { ...options, samples: pixel.length - 1 });
+      const wanted = expected ?? (await decodeImage(plain)).data.subarray(0, 3);
+      const eight = await decodeImage(writeTiff(filled(pixel), { ...options, ...(tags && { tags }) }));
+      near([...eight.data.subarray(0, 3)], wanted, 1);
+      const words = bytes(Uint16Array.from(filled(pixel), (value) => value * 257));
+      const sixteen = await decodeImage(writeTiff(words, { ...options, bits: 16, ...(tags && { tags }) }));
+      near([...sixteen.data.subarray(0, 3)], wanted, 1);
+    });
+  }
+
   test('of several pages, of which the first is used', async () => {
     const page = (level: number) =>
       ({ create: { width: 8, height: 8, channels: 3, background: { r: level, g: level, b: level } } }) as const;
@@ -121,6 +146,14 @@ describe('a TIFF is rejected with the unsupported feature:', () => {
     'an unknown compression': [
       grey(ramp, { compression: 34712 }),
       /compression 34712, which is not supported; save it with LZW/,
+    ],
+    'several samples beside the colours': [
+      grey(new Uint8Array(count * 5), { samples: 5, photometric: 2, tags: { 338: [2, 0] } }),
+      /^image is a TIFF of 5 samples per pixel, of which 3 are its colours; one more is read, as alpha or not at all; convert/,
+    ],
+    'several samples beside grey': [
+      grey(new Uint8Array(count * 3), { samples: 3, photometric: 1 }),
+      /TIFF of 3 samples/,
     ],
     DNG: [grey(ramp, { tags: { 50706: [0x01010000] } }), /a camera RAW file .* develop it/],
     'a preview before sensor data (NEF)': [grey(ramp, { tags: { 254: [1], 330: [8] } }), /a camera RAW file/],

@@ -14,6 +14,7 @@ const TAGS = {
   tileOffsets: 324,
   tileBytes: 325,
   subDirectories: 330,
+  extraSamples: 338,
   sampleFormat: 339,
   dngVersion: 50706,
 } as const;
@@ -38,7 +39,17 @@ const photometrics: ReadonlyMap<number, string> = new Map([
   [32844, 'LogL (high dynamic range)'],
   [32845, 'LogLuv (high dynamic range)'],
 ]);
-const READ_PHOTOMETRICS = [0, 1, 2, 3, 5, 6];
+/** Colour samples of a pixel by photometric interpretation: grey, RGB, palette, CMYK, YCbCr. */
+const COLOURS: ReadonlyMap<number, number> = new Map([
+  [0, 1],
+  [1, 1],
+  [2, 3],
+  [3, 1],
+  [5, 4],
+  [6, 3],
+]);
+/** Values of ExtraSamples that are alpha: premultiplied and not. 0 is any other data, such as near infrared or a spot colour. */
+const ALPHA = [1, 2];
 /** Photometric interpretations of camera RAW data: colour filter array and linear RAW. */
 const CFA = 32803;
 const LINEAR_RAW = 34892;
@@ -133,6 +144,20 @@ function checkSamples(tags: Tags): void {
   }
 }
 
+/**
+ * Whether each pixel has a further sample that is not alpha. libvips would take it as alpha.
+ * @throws ImageError `unsupported_format` for several further samples.
+ */
+function hasOtherSample(tags: Tags, colours: number): boolean {
+  const samples = tags.get(TAGS.samples)?.[0] ?? 1;
+  if (samples > colours + 1) {
+    throw unsupported(
+      `is a TIFF of ${samples} samples per pixel, of which ${colours} are its colours; one more is read, as alpha or not at all; ${CONVERT}`,
+    );
+  }
+  return samples > colours && !ALPHA.includes(tags.get(TAGS.extraSamples)?.[0] ?? 0);
+}
+
 /** @throws ImageError `corrupt` if samples are located beyond the end of the file. */
 function checkExtent(tags: Tags, length: number): void {
   for (const [offsets, bytes, what] of [
@@ -149,10 +174,11 @@ function checkExtent(tags: Tags, length: number): void {
 
 /**
  * Checks the first directory of a TIFF or BigTIFF file.
- * @throws ImageError `unsupported_format` naming the unsupported property: float and integer samples, CIELab and other colour models,
- *   compressions, camera RAW files. `corrupt` if the directory or samples are located beyond the end of the file.
+ * @returns whether the last sample of a pixel is neither a colour nor alpha
+ * @throws ImageError `unsupported_format` naming the unsupported property: float and integer samples, several samples beside the colours,
+ *   CIELab and other colour models, compressions, camera RAW files. `corrupt` if the directory or samples are located beyond the end of the file.
  */
-export function checkTiff(bytes: Uint8Array): void {
+export function checkTiff(bytes: Uint8Array): { readonly otherSample: boolean } {
   const reader = new Reader(bytes);
   const tags = readTags(reader);
   const photometric = tags.get(TAGS.photometric)?.[0] ?? 1;
@@ -162,11 +188,13 @@ export function checkTiff(bytes: Uint8Array): void {
   if (tags.has(TAGS.dngVersion) || preview || canon || photometric === CFA || photometric === LINEAR_RAW) {
     throw unsupported(RAW);
   }
-  if (!READ_PHOTOMETRICS.includes(photometric)) {
+  const colours = COLOURS.get(photometric);
+  if (colours === undefined) {
     const name = photometrics.get(photometric) ?? `colour model ${photometric}`;
     throw unsupported(`is a TIFF in ${name}, which is not supported; convert it to sRGB`);
   }
   checkSamples(tags);
+  const otherSample = hasOtherSample(tags, colours);
   const compression = tags.get(TAGS.compression)?.[0] ?? 1;
   if (!READ_COMPRESSIONS.has(compression)) {
     throw unsupported(
@@ -174,4 +202,5 @@ export function checkTiff(bytes: Uint8Array): void {
     );
   }
   checkExtent(tags, reader.length);
+  return { otherSample };
 }

@@ -33,7 +33,7 @@ describe('matchFeaturesInSlices', () => {
   });
 
   it('has a counterpart by location', async () => {
-    const centres = Float32Array.from({ length: 2 * 3000 }, (_, i) => (i * 7919) % 4001);
+    const centres = Float64Array.from({ length: 2 * 3000 }, (_, i) => (i * 7919) % 4001);
     const { signal } = new AbortController();
     let matches: readonly LocationMatch[] = [];
     const turns = await turnsWhile(async () => {

@@ -17,7 +17,7 @@ export interface LocationMatchOptions {
   readonly order?: MatchOrder;
 }
 
-function checkCentres(name: string, centres: Float32Array): void {
+function checkCentres(name: string, centres: Float64Array): void {
   if (centres.length === 0 || centres.length % 2 !== 0) {
     throw new MatchError(
       'bad_input',
@@ -32,8 +32,8 @@ function checkCentres(name: string, centres: Float32Array): void {
 const pausePairs = 2_000_000;
 
 function* matchSteps(
-  centresA: Float32Array,
-  centresB: Float32Array,
+  centresA: Float64Array,
+  centresB: Float64Array,
   options: LocationMatchOptions,
 ): Generator<void, LocationMatch[]> {
   checkCentres('centresA', centresA);
@@ -67,8 +67,8 @@ function* matchSteps(
  * @throws MatchError
  */
 export function matchLocations(
-  centresA: Float32Array,
-  centresB: Float32Array,
+  centresA: Float64Array,
+  centresB: Float64Array,
   options: LocationMatchOptions = {},
 ): LocationMatch[] {
   return runSync(matchSteps(centresA, centresB, options));
@@ -79,8 +79,8 @@ export function matchLocations(
  * @throws the signal's reason soon after it is aborted, and what `matchLocations` throws.
  */
 export function matchLocationsInSlices(
-  centresA: Float32Array,
-  centresB: Float32Array,
+  centresA: Float64Array,
+  centresB: Float64Array,
   options: LocationMatchOptions,
   signal: AbortSignal,
 ): Promise<LocationMatch[]> {

@@ -69,11 +69,34 @@ export function* squaredNorms(name: 'a' | 'b', data: Float32Array, channels: num
   return norms;
 }
 
+/** Squared L2 distance of row i of a and row j of b, by differences in float64: exactly 0 for equal vectors only. */
+export function squaredDistance(a: Float32Array, i: number, b: Float32Array, j: number, channels: number): number {
+  const atA = i * channels;
+  const atB = j * channels;
+  let even = 0;
+  let odd = 0;
+  let k = 0;
+  for (; k + 1 < channels; k += 2) {
+    const first = a[atA + k]! - b[atB + k]!;
+    const second = a[atA + k + 1]! - b[atB + k + 1]!;
+    even += first * first;
+    odd += second * second;
+  }
+  if (k < channels) even += (a[atA + k]! - b[atB + k]!) ** 2;
+  return even + odd;
+}
+
 /** Multiplications between two pauses of a search: a few milliseconds on one core. */
 const pauseProducts = 4_000_000;
 
 /** Targets in one block. A block is read again for every source: 64 x 512 float32 are 128 KiB, which fit an L2 cache. */
 const blockTargets = 64;
+
+/**
+ * Below this share of the norms, a distance by norms and product has lost its digits, and is computed by differences: the product's
+ * error is at most some 1e-13 of the norms.
+ */
+const LOST_DIGITS = 2 ** -30;
 
 /** Candidates must come in ascending order: on a tie, the one that came first stays. */
 function keep({ index, squared, secondSquared }: Nearest, row: number, candidate: number, distance: number): void {
@@ -89,8 +112,8 @@ function keep({ index, squared, secondSquared }: Nearest, row: number, candidate
 /**
  * Finds the nearest vector of the other set for every vector of both sets (L2, ties to the lower index).
  *
- * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms, so equal vectors have distance 0. Four
- * targets share each load of a source channel. Pauses every few milliseconds (see `tensor/slices.ts`).
+ * Distances are |a|^2 + |b|^2 - 2ab in float64, and those of nearly equal vectors sums of squared differences: 0 for equal vectors only.
+ * Four targets share each load of a source channel. Pauses every few milliseconds (see `tensor/slices.ts`).
  * @throws MatchError `not_finite`
  */
 export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<void, NearestNeighbours> {
@@ -102,7 +125,11 @@ export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<vo
   const fromB = emptyNearest(m);
 
   const offer = (i: number, j: number, dot: number): void => {
-    const distance = Math.max(0, normsA[i]! + normsB[j]! - 2 * dot);
+    const norms = normsA[i]! + normsB[j]!;
+    let distance = Math.max(0, norms - 2 * dot);
+    if (distance < norms * LOST_DIGITS && (distance < fromA.secondSquared[i]! || distance < fromB.secondSquared[j]!)) {
+      distance = squaredDistance(a, i, b, j, channels);
+    }
     keep(fromA, i, j, distance);
     keep(fromB, j, i, distance);
   };

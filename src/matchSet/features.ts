@@ -48,7 +48,7 @@ export function cellFeatures({ rows, columns, channels, descriptors, norms }: Im
 
 /** Centres of the cells in pixels of the upright image, [N, 2]; the centre of the first pixel is (0.5, 0.5). */
 export function keypointsOf(features: Pick<ImageFeatures, 'rows' | 'columns' | 'cellToPixel'>): Float32Array {
-  return cellCentres(features);
+  return new Float32Array(cellCentres(features));
 }
 
 /**

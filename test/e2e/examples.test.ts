@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -187,6 +188,10 @@ describe('examples', () => {
     assert.equal(ratio.status, 400);
     assert.match(String(ratio.value['error']), /ratio/);
     assert.equal((await post('', await encoded('no form'))).status, 400);
+    const { hostname, port } = new URL(example.url);
+    const odd = request({ hostname, port, path: '//', method: 'POST' }).end();
+    const [response] = (await once(odd, 'response')) as [IncomingMessage];
+    assert.equal(response.resume().statusCode, 404);
     await stop(example);
   });
 

@@ -58,7 +58,7 @@ for (const file of files) {
           const matches =
             kind === 'feature'
               ? matchFeatures(map(a, dataA), map(b, dataB), { topGamma, order: 'source' })
-              : matchLocations(dataA, dataB, { topGamma, order: 'source' });
+              : matchLocations(Float64Array.from(dataA), Float64Array.from(dataB), { topGamma, order: 'source' });
           if (kind === 'feature') {
             const [mapA, mapB] = [map(a, dataA), map(b, dataB)];
             const search = (pair: VectorPair) => searchNearest(session, pair, signal);

@@ -75,7 +75,7 @@ export async function matchPair(
   const { signal } = new AbortController();
   const matches = await matchFeaturesBy(search, from.map, to.map, { mutual: true, distance, order: 'source' }, signal);
   const [centresA, centresB] = [cellCentres(from.grid), cellCentres(to.grid)];
-  const point = (centres: Float32Array, cell: number) => ({ x: centres[cell * 2]!, y: centres[cell * 2 + 1]! });
+  const point = (centres: Float64Array, cell: number) => ({ x: centres[cell * 2]!, y: centres[cell * 2 + 1]! });
   return {
     gridA: from.grid,
     gridB: to.grid,

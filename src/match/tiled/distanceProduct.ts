@@ -11,6 +11,9 @@ import type { Normalisation } from './normalisation.js';
 /** Columns that each vector gets. */
 export const EXTRA_COLUMNS = 2;
 
+/** A larger squared norm would come near the largest float32. */
+const LARGEST_SQUARE = 2 ** 100;
+
 /** Rows of a factor of the product, one for each vector. */
 export interface FactorRows {
   /** [count, channels + 2] */
@@ -21,7 +24,8 @@ export interface FactorRows {
 
 /**
  * Vectors as rows of a factor: (-2x, |x|^2, 1) on the left and (x, 1, |x|^2) on the right, where x is the normalised vector. A
- * left row times a right row is |x|^2 - 2xy + |y|^2. Pauses every few milliseconds.
+ * left row times a right row is |x|^2 - 2xy + |y|^2. A vector of more than 2^50 normalised lengths is drawn to this distance from the
+ * centre, where it is still far from all others. Pauses every few milliseconds.
  * @param vectors [count, channels]
  * @param into overwritten and returned if it has the right length
  */
@@ -37,15 +41,26 @@ export function* factorRows(
   const data = into?.length === count * width ? into : new Float32Array(count * width);
   const squared = new Float32Array(count);
   const factor = side === 'left' ? -2 : 1;
+  /** Writes the normalised vector of a row. @returns its squared norm */
+  const write = (i: number, by: number): number => {
+    const from = i * channels;
+    const to = i * width;
+    let sum = 0;
+    for (let k = 0; k < channels; k++) {
+      const value = Math.fround((vectors[from + k]! - centre[k]!) * by);
+      data[to + k] = factor * value;
+      sum += value * value;
+    }
+    return sum;
+  };
   yield* forEachSlice(count, channels, (first, end) => {
     for (let i = first; i < end; i++) {
-      const from = i * channels;
       const to = i * width;
-      let sum = 0;
-      for (let k = 0; k < channels; k++) {
-        const value = Math.fround((vectors[from + k]! - centre[k]!) * scale);
-        data[to + k] = factor * value;
-        sum += value * value;
+      let sum = write(i, scale);
+      if (!(sum <= LARGEST_SQUARE)) {
+        // Its elements may be infinite at this scale. Near 1 they are not.
+        const length = Math.sqrt(write(i, scale / 2 ** 160)) * 2 ** 160;
+        sum = write(i, (scale * Math.sqrt(LARGEST_SQUARE)) / length);
       }
       squared[i] = sum;
       data[to + channels] = side === 'left' ? sum : 1;

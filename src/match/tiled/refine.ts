@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { forEachSlice } from '../../tensor/slices.js';
-import type { Nearest } from '../nearest.js';
+import { type Nearest, squaredDistance } from '../nearest.js';
 import type { Candidates } from './candidates.js';
 
 /** Vectors among which candidates were found, and which of them are equal. */
@@ -75,23 +75,6 @@ export function* findEqual(
     }
   });
   return { data, lowest, repeated };
-}
-
-/** Squared L2 distance in float64, exactly 0 for equal vectors. */
-function squaredDistance(a: Float32Array, i: number, b: Float32Array, j: number, channels: number): number {
-  const atA = i * channels;
-  const atB = j * channels;
-  let even = 0;
-  let odd = 0;
-  let k = 0;
-  for (; k + 1 < channels; k += 2) {
-    const first = a[atA + k]! - b[atB + k]!;
-    const second = a[atA + k + 1]! - b[atB + k + 1]!;
-    even += first * first;
-    odd += second * second;
-  }
-  if (k < channels) even += (a[atA + k]! - b[atB + k]!) ** 2;
-  return even + odd;
 }
 
 /**

@@ -126,6 +126,32 @@ describe('searchNearest', () => {
     assert.ok(Number.isFinite(found.fromB.squared[2]!));
   });
 
+  it('finds the nearest of all other vectors, however far a few are from them', async () => {
+    const channels = 64;
+    const count = 196;
+    for (const value of [1e6, 1e7, 1e15, 1e20, 3e38]) {
+      // In the first vector, which is a sample of the centre, and in one that is none.
+      for (const at of [0, 1]) {
+        const pair = { a: normals(count, channels, 8), b: normals(count, channels, 9), channels };
+        for (let i = 0; i < 10; i++) pair.a[(at + i * 19) * channels + 5] = value;
+        const exact = runSync(nearestNeighbours(pair));
+        const found = await searchNearest(session, pair, signal);
+        const ordinary = [...Array(count).keys()].filter((i) => (i - at) % 19 !== 0 || i - at > 9 * 19);
+        assert.deepEqual(
+          ordinary.map((i) => found.fromA.index[i]),
+          ordinary.map((i) => exact.fromA.index[i]),
+          `${value} at ${at}`,
+        );
+        assert.deepEqual(found.fromB.index, exact.fromB.index, `${value} at ${at}`);
+        const own = await searchNearest(session, { a: pair.a, b: pair.a, channels }, signal);
+        assert.ok(
+          ordinary.every((i) => own.fromA.index[i] === i && own.fromA.squared[i] === 0),
+          `${value} at ${at}`,
+        );
+      }
+    }
+  });
+
   it('rejects values that are not finite, and names the cell', async () => {
     const a = normals(4, 3, 8);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {

@@ -57,7 +57,8 @@ const largest = (values: Float64Array | Float32Array): number => {
  *
  * Distances are those of float64, 0 for equal vectors, and ties go to the lower index. The nearest is the true one unless more
  * than four vectors are as near within the rounding of the product, at most 4 (C + 6) 2^-24 (|a|^2 + |b|^2) for vectors around
- * their centre (5e-4 of their squared lengths at 2,048 channels); then it is one of these.
+ * their centre (5e-4 of their squared lengths at 2,048 channels); then it is one of these. A few vectors far from all others (up to a
+ * fifth of each map) lower the precision of their own distances alone.
  *
  * Memory in addition to the two maps: one copy of b, one tile of a, and one tile of distances. It yields to the event loop
  * between tiles, and every few milliseconds of other work.

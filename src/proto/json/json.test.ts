@@ -202,7 +202,20 @@ describe('proto3 JSON', () => {
       }),
       { seed: 5 },
     );
-    for (const wrong of ['a', 'ab*d', 'ab=d', 'abcd=', 'abc==', '====', 'ab,cdef', '%', 'abcde']) {
+    for (const wrong of [
+      'a',
+      'ab*d',
+      'ab=d',
+      'abcd=',
+      'abc==',
+      '====',
+      'ab,cdef',
+      '%',
+      'abcde',
+      '\u0141\u0141\u0141\u0141',
+      '\u0141AAA',
+      'AAA\u0141\n',
+    ]) {
       assert.equal(base64Bytes(wrong), undefined, wrong);
     }
   });

@@ -23,7 +23,7 @@ export function readTopGamma(asked: number | undefined, cells: number): number |
   return asked === 0 ? undefined : asked;
 }
 
-function cellPoint(grid: Grid, centres: Float32Array, cell: number): CellPoint {
+function cellPoint(grid: Grid, centres: Float64Array, cell: number): CellPoint {
   return {
     row: Math.floor(cell / grid.columns),
     column: cell % grid.columns,
