@@ -21,12 +21,8 @@ type Initializer = onnxProto.onnx.ITensorProto;
 async function initializerBytes(value: Initializer, path: string): Promise<Uint8Array> {
   if (value.dataLocation !== DataLocation.EXTERNAL) return value.rawData ?? new Uint8Array(0);
   const entries = new Map(value.externalData?.map((entry) => [entry.key, entry.value]));
-  const location = entries.get('location') ?? '';
-  // A plain name, so that the file is in the folder of the graph.
-  if (!/^[\w-][\w.-]*$/.test(location)) {
-    throw new ModelFolderError(`${path}: "${value.name}" is in "${location}", which is not a file of the folder`);
-  }
-  const source = await openFileSource(join(dirname(path), location));
+  // Listed in the manifest (requireListedData), so it is a plain name inside the folder.
+  const source = await openFileSource(join(dirname(path), entries.get('location')!));
   try {
     return await source.read(Number(entries.get('offset') ?? 0), Number(entries.get('length') ?? 0));
   } finally {
