@@ -1,6 +1,7 @@
 import type { Manifest } from '../models/manifest.js';
+import { outputShapeProblem } from '../models/modelOutputs.js';
 import { elementCount } from '../tensor/tensor.js';
-import { EngineError, type ImageBatch, isStageOutput, type OutputName } from './engine.js';
+import { EngineError, type EngineOutputs, type ImageBatch, isStageOutput, type OutputName } from './engine.js';
 
 /** Outputs that a model can compute: those of its graphs, and the stages that its manifest lists. */
 export function modelOutputs(manifest: Manifest): ReadonlySet<OutputName> {
@@ -45,6 +46,22 @@ export function checkRunInput(manifest: Manifest, batch: ImageBatch, wants: Read
     throw new EngineError(
       'invalid_input',
       `model ${manifest.name} has no output ${name}; it has ${[...outputs].join(', ')}`,
+    );
+  }
+}
+
+/**
+ * Checks the outputs of a run: the manifest's dims and strides decide the geometry that callers are told.
+ * @throws EngineError `internal` naming an output of another shape.
+ */
+export function checkRunOutputs(manifest: Manifest, { shape: images }: ImageBatch, outputs: EngineOutputs): void {
+  const [batch, height, width] = images as [number, number, number];
+  for (const [name, { shape }] of Object.entries(outputs)) {
+    const problem = outputShapeProblem(manifest.outputs[name]!, { batch, height, width, shape });
+    if (problem === undefined) continue;
+    throw new EngineError(
+      'internal',
+      `model ${manifest.name}@${manifest.version}: output ${name}: ${problem}; vicregl models verify checks the whole folder`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { mapsEmbeddingShape } from '../models/modelOutputs.js';
 import * as ort from '../onnx/runtime.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type ByOutput, type EngineErrorCode, type EngineOutputs, isStageOutput, type OutputName } from './engine.js';
@@ -35,7 +36,8 @@ export async function inferBatch(
   const computed = await runGraphs(sessions, images, new Set(wants));
   const outputs: EngineOutputs = {};
   for (const name of wants) {
-    const { data, dims } = computed[name]!;
+    const { data, dims: given } = computed[name]!;
+    const dims = name === 'maps_embedding' ? mapsEmbeddingShape(given, computed.maps!.dims) : given;
     if (!(data instanceof Float32Array)) throw new Error(`output ${name} is not float32`);
     outputs[name] = tensor('float32', dims, data);
   }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { readListedFile } from '../models/listedFile.js';
-import { ModelFolderError } from '../models/modelFolderError.js';
 import { externalFiles } from '../onnx/externalData.js';
 import { engineGraphs, type WorkerSetup } from './messages.js';
 
@@ -20,14 +19,15 @@ export interface ModelBytes {
  * Reads all files from which a model's sessions are made. Sessions are opened from these bytes and never by path, for two
  * reasons: a file can change between its check and its opening; and ONNX Runtime maps weight files into memory, so a file
  * written to in place would change the results of an open session (and a truncated one would end its process).
- * @throws ModelFolderError if a file is missing or is not what was verified, or a graph refers to one that was not.
+ * @throws ModelFolderError if a file is missing or is not what was verified; Error if a graph refers to one that the manifest does not
+ *   list.
  */
 export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promise<ModelBytes> {
   const read = new Map<string, Promise<Uint8Array>>();
 
   function verified(name: string, where: string): Promise<Uint8Array> {
     const listed = Object.hasOwn(files, name) ? files[name] : undefined;
-    if (listed === undefined) throw new ModelFolderError(`${where} "${name}", which the manifest does not list`);
+    if (listed === undefined) throw new Error(`${where} "${name}", which the manifest does not list`);
     const reading = read.get(name) ?? readListedFile(join(dir, name), listed);
     read.set(name, reading);
     return reading;

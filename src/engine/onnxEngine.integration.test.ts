@@ -18,7 +18,7 @@ import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { writeRandomModel } from '../models/randomModel.js';
 import { InferenceSession, Tensor as OrtTensor } from '../onnx/runtime.js';
 import { runSync } from '../tensor/slices.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
+import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
 import type { Engine, EngineError, OutputName } from './engine.js';
 import { workerSetupOf } from './messages.js';
 import { createOnnxEngine } from './onnxEngine.js';
@@ -544,6 +544,25 @@ describe('createOnnxEngine', () => {
         assert.deepEqual(engine.status.startFailures, { model_changed: 0, other: 0 });
       } finally {
         await engine.close();
+      }
+    });
+
+    it('rejects outputs of another shape than the manifest describes', async () => {
+      const { opened, engine } = await serve('shape', 1);
+      await engine.close();
+      const { manifest } = opened;
+      const maps = { ...manifest.outputs['maps']!, stride: manifest.stride / 2 };
+      const other = { ...opened, manifest: { ...manifest, outputs: { ...manifest.outputs, maps } } };
+      const wrong = await createOnnxEngine(other, { device: 'cpu', threads: 1 });
+      try {
+        await assert.rejects(wrong.run(zeros('uint8', [1, 64, 96, 3]), new Set(['maps'])), {
+          name: 'EngineError',
+          code: 'internal',
+          message:
+            /output maps: it is \[1, 4, 6, 256\] for an input of 96x64, and the manifest describes \[1, 8, 12, 256\]/,
+        });
+      } finally {
+        await wrong.close();
       }
     });
 

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { ModelFolder } from '../models/folder.js';
-import { checkRunInput, modelOutputs } from './checkRunInput.js';
+import { checkRunInput, checkRunOutputs, modelOutputs } from './checkRunInput.js';
 import { type Device, type DeviceChoice, deviceName, readDevice } from './device.js';
 import { type Engine, EngineError, type EngineOutputs } from './engine.js';
 import { workerSetupOf } from './messages.js';
@@ -130,7 +130,9 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     (work: PoolWorker['work']): Engine['run'] =>
     async (batch, wants) => {
       checkRunInput(manifest, batch, wants);
-      return (await work({ kind: 'run', wants: [...wants] }, { images: batch })) as EngineOutputs;
+      const outputs = (await work({ kind: 'run', wants: [...wants] }, { images: batch })) as EngineOutputs;
+      checkRunOutputs(manifest, batch, outputs);
+      return outputs;
     };
 
   return {

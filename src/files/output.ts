@@ -70,8 +70,8 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** A unique temporary name in the folder of the output. */
-const probeName = (path: string): string => `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`;
+/** A unique, hidden name for what will be renamed to an output. */
+export const temporaryName = (path: string): string => `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`;
 
 /**
  * Checks that a folder can be created and written to, before any work is done. Leaves nothing behind.
@@ -83,7 +83,7 @@ export async function checkOutputFolder(what: string, path: string): Promise<voi
   try {
     const { existing, missing } = await nearestExisting(path);
     for (const name of missing) if (name.length > 255) throw Object.assign(new Error(name), { code: 'ENAMETOOLONG' });
-    const probe = join(existing, probeName(path));
+    const probe = join(existing, temporaryName(path));
     await mkdir(probe);
     await rmdir(probe);
   } catch (cause) {
@@ -109,7 +109,7 @@ export async function checkOutputFile(what: string, path: string): Promise<void>
     }
     // Special files, such as /dev/null and pipes, are written to directly.
     if (found !== undefined && !found.isFile()) return;
-    const probe = join(folder, probeName(path));
+    const probe = join(folder, temporaryName(path));
     await (await open(probe, 'wx')).close();
     await rm(probe);
   } catch (cause) {

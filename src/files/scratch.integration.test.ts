@@ -9,12 +9,12 @@ import { after, before, describe, it } from 'node:test';
 const scratchModule = new URL('./scratch.js', import.meta.url).href;
 
 /** Starts a process that works in a scratch folder for ever, once it has said so. */
-async function startWork(tmp: string, before = '') {
+async function startWork(tmp: string, before = '', begin = 'withScratch(') {
   const code = `
     import { writeFileSync } from 'node:fs';
-    import { withScratch } from '${scratchModule}';
+    import { withFolderBeside, withScratch } from '${scratchModule}';
     ${before}
-    await withScratch(async (dir) => {
+    await ${begin}async (dir) => {
       writeFileSync(dir + '/maps', 'x');
       console.log('working');
       await new Promise((resolve) => setTimeout(resolve, 2 ** 30));
@@ -44,6 +44,16 @@ describe('a scratch folder', () => {
       assert.deepEqual(await readdir(tmp), []);
     });
   }
+
+  it('beside a path is removed when SIGINT ends the process, and the folder above it is created', async () => {
+    const parent = join(tmp, 'models');
+    const { child, ended } = await startWork(tmp, '', `withFolderBeside('${join(parent, 'mine')}', `);
+    assert.match((await readdir(parent)).join(), /^\.mine\.[\w-]+\.tmp$/);
+    child.kill('SIGINT');
+    assert.deepEqual(await ended, [null, 'SIGINT']);
+    assert.deepEqual(await readdir(parent), []);
+    await rm(parent, { recursive: true });
+  });
 
   it('stays while another listener keeps the signal from ending the process', async () => {
     const { child, ended } = await startWork(tmp, "process.on('SIGINT', () => console.log('ignored'));");

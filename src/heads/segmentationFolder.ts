@@ -1,9 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { fileProblem } from '../files/fileProblem.js';
-import { checkOutputFolder, makeFolder, writeOutput } from '../files/output.js';
+import { checkOutputFolder, writeOutput } from '../files/output.js';
+import { withFolderBeside } from '../files/scratch.js';
 import { syncPath, writeSynced } from '../files/syncedFile.js';
 
 /** A folder that holds a segmentation head: `head.onnx` and `manifest.json`. */
@@ -124,20 +125,16 @@ export async function writeSegmentationHead(
     ...manifest,
     graph: { file: GRAPH_FILE, sha256: sha256(graph) },
   });
-  const temporary = join(dirname(target), `.${randomUUID()}.tmp`);
-  await writeOutput(flag, target, async () => {
-    try {
-      await makeFolder(temporary);
+  await writeOutput(flag, target, () =>
+    withFolderBeside(target, async (temporary) => {
       await writeSynced(join(temporary, GRAPH_FILE), graph);
       const text = new TextEncoder().encode(`${JSON.stringify(complete, null, 2)}\n`);
       await writeSynced(join(temporary, MANIFEST_FILE), text);
       await syncPath(temporary);
       await rename(temporary, target);
       await syncPath(dirname(target));
-    } finally {
-      await rm(temporary, { recursive: true, force: true });
-    }
-  });
+    }),
+  );
 }
 
 /**

@@ -15,7 +15,7 @@ export interface CosineSummary {
   readonly worst: number;
 }
 
-/** Cosine of two vectors of equal length; NaN where one is zero. */
+/** Cosine of two vectors of equal length. Two zero vectors agree (1); one alone does not (0). */
 function cosine(a: Float32Array, b: Float32Array): number {
   let product = 0;
   let squaresA = 0;
@@ -25,6 +25,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
     squaresA += a[i]! * a[i]!;
     squaresB += b[i]! * b[i]!;
   }
+  if (squaresA === 0 || squaresB === 0) return squaresA === squaresB ? 1 : 0;
   return product / Math.sqrt(squaresA * squaresB);
 }
 

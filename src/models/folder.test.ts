@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { tinyManifest, tinyModelFiles } from '../../test/support/tinyModel.js';
 import { openModelFolder, writeModelFolder } from './folder.js';
+import type { Manifest } from './manifest.js';
+import { modelOutputs } from './modelOutputs.js';
+import { parseManifest } from './parseManifest.js';
 
 const folderError = (message: RegExp) => ({ name: 'ModelFolderError', message });
 
@@ -43,7 +46,12 @@ describe('model folders', () => {
     const dir = freshDir();
     const { representation } = tinyManifest.dims;
     const files = new Map([['backbone.onnx', tinyModelFiles().get('backbone.onnx')!]]);
-    const manifest = { ...tinyManifest, dims: { representation }, graphs: { backbone: 'backbone.onnx' } };
+    const manifest = {
+      ...tinyManifest,
+      dims: { representation },
+      outputs: modelOutputs({ representation }, tinyManifest.stride),
+      graphs: { backbone: 'backbone.onnx' },
+    };
     await writeModelFolder(dir, manifest, files);
     await writeFile(join(dir, 'README.md'), 'notes');
     const folder = await openModelFolder(dir);
@@ -76,6 +84,44 @@ describe('model folders', () => {
         /graphs\.backbone: other\.onnx is not listed in files\n.*graphs\.localProjector and dims\.mapsEmbedding/,
       ),
     );
+  });
+
+  it('are rejected if a manifest says two things about one network', () => {
+    const files = Object.fromEntries(
+      [...tinyModelFiles().keys()].map((name) => [name, { sha256: '0'.repeat(64), bytes: 1 }]),
+    );
+    const whole: Manifest = { ...tinyManifest, files };
+    const { outputs, preprocessing } = whole;
+    const check = { channels: [0, 15], values: [1, 2], norm: 3, tolerance: 1e-3 };
+    const named = { ...outputs['maps']!, shape: ['B', 'h', 'w', 16] };
+    parseManifest({ ...whole, check, outputs: { ...outputs, maps: named } }, 'm');
+    for (const [change, message] of [
+      [{ stride: 16 }, /outputs\.maps: it is \[\*, \*, \*, 16\] of backbone with stride 8; .* with stride 16/],
+      [{ dims: { ...whole.dims, representation: 300 } }, /widths: the last stage has 16 channels, and .* is 300/],
+      [{ dims: { ...whole.dims, embedding: 300 } }, /heads\.expander: it ends with 20, and dims\.embedding is 300/],
+      [{ outputs: {} }, /outputs\.representation: it is missing\n.*outputs\.maps: it is missing/],
+      [{ outputs: { ...outputs, stage2: outputs['maps']! } }, /outputs\.stage2: dims and widths have no such output/],
+      [{ input: { ...whole.input, shape: [1, 2] } }, /input\.shape: it must be/],
+      [{ depths: [1, 1] }, /widths: 1 stages, and depths has 2/],
+      [{ preprocessing: { ...preprocessing, std: [1, 0, 1] } }, /preprocessing\.std\.1: /],
+      [{ preprocessing: { ...preprocessing, crop: 65 } }, /preprocessing\.crop: 65 is more than resize, 64/],
+      [{ compute: 'int8' }, /compute: int8 does not go with precision float32/],
+      [{ check: { ...check, values: [1] } }, /check\.values: 1 for 2 channels/],
+      [{ check: { ...check, channels: [0, 16] } }, /check\.channels: .* no 16/],
+      [{ check: { ...check, norm: -1 } }, /check\.norm: /],
+      [{ graphs: { ...whole.graphs, backbone: 'constructor' } }, /graphs\.backbone: constructor is not listed/],
+      [{ files: { ...files, '..': files['backbone.onnx'] } }, /plain file name/],
+    ] as const) {
+      assert.throws(() => parseManifest({ ...whole, ...change }, 'm'), folderError(message));
+    }
+  });
+
+  it('of version 1 are read, with the outputs that it had', () => {
+    const { input: _, outputs: __, compute: ___, ...old } = tinyManifest;
+    const files = Object.fromEntries(
+      [...tinyModelFiles().keys()].map((name) => [name, { sha256: '0'.repeat(64), bytes: 1 }]),
+    );
+    assert.deepEqual(parseManifest({ ...old, schemaVersion: 1, files }, 'm'), { ...tinyManifest, files });
   });
 
   it('are rejected with every damaged file, with expected and actual checksum', async () => {
@@ -129,6 +175,46 @@ describe('model folders', () => {
     await mkdir(empty);
     await writeModelFolder(empty, tinyManifest, tinyModelFiles(), force);
     await openModelFolder(empty);
+  });
+
+  it('leave alone what comes to their place while they are written, with and without force', async () => {
+    for (const force of [false, true]) {
+      const dir = force ? await written() : freshDir();
+      const thesis = join(dir, 'thesis.txt');
+      const complete = async () => {
+        await mkdir(dir, { recursive: true });
+        await writeFile(thesis, 'mine');
+        return {};
+      };
+      await assert.rejects(
+        writeModelFolder(dir, { ...tinyManifest, version: '2' }, tinyModelFiles(), { force, complete }),
+        folderError(force ? /not replaced/ : /exists already: it came into being while/),
+      );
+      assert.equal(await readFile(thesis, 'utf8'), 'mine');
+      if (force) assert.equal((await openModelFolder(dir)).manifest.version, '1');
+    }
+    assert.deepEqual(
+      (await readdir(parent)).filter((name) => !/^model-\d+$/.test(name)),
+      [],
+    );
+  });
+
+  it('are written to one place by one of two writers', async () => {
+    const dir = freshDir();
+    const complete = async () => {
+      await writeModelFolder(dir, { ...tinyManifest, version: 'first' }, tinyModelFiles());
+      return {};
+    };
+    const late = writeModelFolder(dir, { ...tinyManifest, version: 'late' }, tinyModelFiles(), { complete });
+    await assert.rejects(late, folderError(/exists already/));
+    assert.equal((await openModelFolder(dir)).manifest.version, 'first');
+  });
+
+  it('are rejected where a listed file is a folder', async () => {
+    const dir = await written();
+    await rm(join(dir, 'expander.onnx'));
+    await mkdir(join(dir, 'expander.onnx'));
+    await assert.rejects(openModelFolder(dir), folderError(/expander\.onnx is not a file/));
   });
 
   it('are not written from an invalid manifest', async () => {

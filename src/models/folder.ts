@@ -1,8 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFile, rename, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { fileProblem } from '../files/fileProblem.js';
-import { checkOutputFolder, makeFolder } from '../files/output.js';
+import { checkOutputFolder } from '../files/output.js';
+import { withFolderBeside } from '../files/scratch.js';
 import { type FileContent, syncPath, writeSynced } from '../files/syncedFile.js';
 import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
@@ -11,6 +12,14 @@ import { parseManifest } from './parseManifest.js';
 
 /** The graphs a model may have; keys of `manifest.graphs`. */
 export type GraphKind = keyof Manifest['graphs'];
+
+/** All of them, the backbone first. */
+export const graphKinds = [
+  'backbone',
+  'localProjector',
+  'expander',
+  'classifier',
+] as const satisfies readonly GraphKind[];
 
 /** A verified model folder: every file is there with the size and checksum that its manifest gives. */
 export interface ModelFolder {
@@ -83,32 +92,64 @@ async function exists(path: string): Promise<boolean> {
  * Whether a folder may be replaced: it is empty, or a model folder that holds no file beyond those that its manifest
  * lists. Anything else may be a run, other models or a user's work.
  */
-async function isReplaceable(dir: string): Promise<boolean> {
-  const names = await readdir(dir).catch(() => undefined);
-  if (names === undefined) return false;
-  if (names.length === 0) return true;
-  const path = join(dir, manifestFileName);
+function isReplaceable(dir: string): boolean {
   try {
+    const names = readdirSync(dir);
+    if (names.length === 0) return true;
     // Only the list of files is read, since folders of other versions are model folders too.
-    const { files } = (await readManifest(path)) as Partial<Manifest>;
+    const { files } = JSON.parse(readFileSync(join(dir, manifestFileName), 'utf8')) as Partial<Manifest>;
     return names.every((name) => name === manifestFileName || Object.hasOwn(files ?? {}, name));
   } catch {
     return false;
   }
 }
 
-/** Renames a finished folder to its target. An existing target is renamed first, and restored if the move fails. */
-async function moveIntoPlace(finished: string, target: string): Promise<void> {
-  if (!(await exists(target))) return rename(finished, target);
+const notReplaced = (target: string) =>
+  new ModelFolderError(
+    `${target} is not a model folder, or holds files that its manifest does not list; it is not replaced. ` +
+      'Move it away, or choose another folder',
+  );
+
+/**
+ * Renames a finished folder to its target in place of what is there. Synchronous, so that no signal ends the process between the
+ * two renames.
+ * @throws ModelFolderError, with the target as it was, if files that are not of a model have come into it since it was checked.
+ */
+function replaceFolder(finished: string, target: string): void {
   const aside = `${finished}.old`;
-  await rename(target, aside);
+  renameSync(target, aside);
   try {
-    await rename(finished, target);
+    // Checked under the other name, under which nobody adds files.
+    if (!isReplaceable(aside)) throw notReplaced(target);
+    renameSync(finished, target);
   } catch (error) {
-    await rename(aside, target);
+    try {
+      renameSync(aside, target);
+    } catch (cause) {
+      throw new ModelFolderError(`${target} was taken while it was replaced; the previous folder is ${aside}`, {
+        cause,
+      });
+    }
     throw error;
   }
-  await rm(aside, { recursive: true });
+  rmSync(aside, { recursive: true });
+}
+
+/** Codes of a rename to a path at which something other than an empty folder stands. */
+const TAKEN: readonly unknown[] = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'];
+
+/** @throws ModelFolderError if something has come to the target since it was checked, unless it is a model folder and `force`. */
+async function moveIntoPlace(finished: string, target: string, force: boolean): Promise<void> {
+  if (force && (await exists(target))) return replaceFolder(finished, target);
+  try {
+    await rename(finished, target);
+  } catch (cause) {
+    if (!TAKEN.includes((cause as NodeJS.ErrnoException).code)) throw cause;
+    throw new ModelFolderError(
+      `${target} exists already: it came into being while the model was written, and is not replaced; choose another folder`,
+      { cause },
+    );
+  }
 }
 
 /**
@@ -125,12 +166,7 @@ export async function requireFreePlace(dir: string, force: boolean): Promise<voi
   if (!force) {
     throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with --force`);
   }
-  if (!(await isReplaceable(target))) {
-    throw new ModelFolderError(
-      `${target} is not a model folder, or holds files that its manifest does not list; it is not replaced. ` +
-        'Move it away, or choose another folder',
-    );
-  }
+  if (!isReplaceable(target)) throw notReplaced(target);
 }
 
 export interface WriteOptions {
@@ -141,11 +177,11 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a model folder atomically: all files are written to a temporary folder beside the target and synced, then the
- * folder is renamed. Sizes and checksums of `files` are added to the manifest.
+ * Writes a model folder as a whole: all files are written to a temporary folder beside the target and synced, then the
+ * folder is renamed. To replace a folder takes two renames: for an instant, nothing is at the path. Sizes and checksums of `files` are added to the manifest.
  * @param files file name -> content, without manifest.json
  * @returns the manifest as written
- * @throws ModelFolderError if the folder exists (unless `force`), or the manifest is not valid.
+ * @throws ModelFolderError if the folder exists (unless `force`), also if it has come into being meanwhile, or the manifest is not valid.
  */
 export async function writeModelFolder(
   dir: string,
@@ -165,20 +201,15 @@ export async function writeModelFolder(
     about,
   );
 
-  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
-  await makeFolder(temporary);
-  try {
+  return withFolderBeside(target, async (temporary) => {
     const listed: Record<string, Manifest['files'][string]> = {};
     for (const [name, content] of files) listed[name] = await writeSynced(join(temporary, name), content);
     const whole = parseManifest({ ...manifest, ...(await complete(temporary)), files: listed }, about);
     const text = new TextEncoder().encode(`${JSON.stringify(whole, null, 2)}\n`);
     await writeSynced(join(temporary, manifestFileName), text);
     await syncPath(temporary);
-    await moveIntoPlace(temporary, target);
+    await moveIntoPlace(temporary, target, force);
     await syncPath(dirname(target));
     return whole;
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  });
 }

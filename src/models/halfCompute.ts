@@ -1,8 +1,9 @@
+import { ParameterError } from '../nn/parameters.js';
 import type { Graph, Node, Value } from '../onnx/graph.js';
 import { operators } from '../onnx/operators.js';
 import { cast } from '../onnx/ops/elementwise.js';
 import { rewriteGraph } from '../onnx/rewrite.js';
-import { float32ToFloat16 } from '../tensor/float16.js';
+import { float16Within, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { tensor } from '../tensor/tensor.js';
 
 /** Whether a node scales pixels before the first layer: their range does not fit into float16. */
@@ -16,6 +17,7 @@ function scalesPixels(node: Node): boolean {
  * The graph with float16 arithmetic: constants are float16, inputs and outputs keep their types, norms and reductions stay
  * float32. A provider without a float16 kernel of an operator (the CPU's for most) inserts conversions by itself.
  * @param source with folded constants (see foldConstants): constants are converted in place.
+ * @throws ParameterError for an element that float16 cannot hold, of a parameter or of what was folded into it.
  */
 export function halfCompute(source: Graph): Graph {
   const outputs = new Set(source.outputs.values());
@@ -29,9 +31,15 @@ export function halfCompute(source: Graph): Graph {
       if (copy === undefined) {
         if (value.dtype !== 'float32') copy = of(value);
         else if (value.constant !== undefined && !inFloat32) {
-          copy = graph.constant(
-            tensor('float16', value.constant.shape, float32ToFloat16(value.constant.data as Float32Array)),
+          const halves = float16Within(
+            value.constant.data as Float32Array,
+            (i, element) =>
+              new ParameterError(
+                `compute: element ${i} of ${value.name}, read by ${node.operator}, is ${element}, and float16 reaches ` +
+                  `${LARGEST_FLOAT16}; use float32`,
+              ),
           );
+          copy = graph.constant(tensor('float16', value.constant.shape, halves));
         } else copy = cast(of(value), inFloat32 ? 'float32' : 'float16');
         cache.set(value, copy);
       }

@@ -116,10 +116,31 @@ describe('importCheckpoint', () => {
     assert.ok(!(await readdir(scratch)).includes('owned'));
   });
 
+  it('rejects weights that are not finite by their name, outside the backbone too', async () => {
+    const name = 'maps_projector.0.weight';
+    const { shape, data } = weights.get(name)!;
+    const changed = Float32Array.from(data as Float32Array);
+    changed[5] = Number.NaN;
+    const file = join(scratch, 'nan.safetensors');
+    await writeSafetensors(file, new Map(weights).set(name, tensor('float32', shape, changed)));
+    for (const form of [{}, { singleFile: true }]) {
+      await assert.rejects(importCheckpoint(file, join(scratch, 'nan'), { ...options, ...form }), {
+        name: 'ParameterError',
+        message: `element 5 of the weight ${name} is NaN; is the file damaged?`,
+      });
+    }
+    assert.deepEqual(
+      (await readdir(scratch)).filter((entry) => /nan(\.|$)/.test(entry)),
+      ['nan.safetensors'],
+    );
+  });
+
   it("reads alpha and the authors' licence from the file name", () => {
     assert.equal(alphaOfFile('a/resnet50_alpha0.75.pth'), 0.75);
     assert.equal(alphaOfFile('convnext_small_alpha0.9_fullckpt.pth'), 0.9);
     assert.equal(alphaOfFile('weights.pth'), undefined);
+    assert.equal(alphaOfFile('resnet50_alpha1.pth'), 1);
+    assert.equal(alphaOfFile('resnet50_alpha1.5.pth'), undefined);
     assert.equal(licenseOfFile('a/convnext_small_alpha0.9_fullckpt.pth'), 'CC-BY-NC-4.0');
     assert.equal(licenseOfFile('my_alpha0.9.pth'), 'unknown');
   });

@@ -20,10 +20,10 @@ export function licenseOfFile(file: string): string {
   return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : UNKNOWN_LICENSE;
 }
 
-/** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined if it has none. */
+/** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined if it has none in 0..1. */
 export function alphaOfFile(file: string): number | undefined {
   const text = /_alpha([01](?:\.\d+)?)(?=[_.]|$)/.exec(basename(file))?.[1];
-  return text === undefined ? undefined : Number(text);
+  return text === undefined || Number(text) > 1 ? undefined : Number(text);
 }
 
 export interface ImportOptions extends ExportOptions {
@@ -46,7 +46,8 @@ export interface ImportResult {
 
 /**
  * Writes a checkpoint file as a model folder.
- * @throws CheckpointFileError, with nothing written, for a file that cannot be read or does not fit.
+ * @throws CheckpointFileError, with nothing written, for a file that cannot be read or does not fit; ParameterError for a weight that is
+ *   not finite in float32.
  */
 export async function importCheckpoint(file: string, dir: string, options: ImportOptions): Promise<ImportResult> {
   const { name, architecture, prefix, alpha, license, writeExpander, ...variant } = options;

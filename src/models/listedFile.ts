@@ -31,6 +31,7 @@ const wrongSum = (path: string, found: string, { sha256 }: ListedFile): string =
 export async function listedFileProblem(path: string, expected: ListedFile): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return `${path} is missing`;
+  if (!found.isFile()) return `${path} is not a file`;
   if (found.size !== expected.bytes) return wrongSize(path, found.size, expected);
   const sha256 = await fileSha256(path);
   return sha256 === expected.sha256 ? undefined : wrongSum(path, sha256, expected);

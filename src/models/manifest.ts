@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 is 64 lower-case hexadecimal digits');
-const fileName = z.string().regex(/^[\w.-]+$/, 'a plain file name inside the model folder');
+const fileName = z.string().regex(/^(?!\.{1,2}$)[\w.-]+$/, 'a plain file name inside the model folder');
 
 const dimension = z.union([z.int().positive(), z.string().min(1)]);
 
@@ -29,7 +29,7 @@ export const manifestSchema = z.strictObject({
     .max(1)
     .nullable()
     .describe('Weight of the global loss in training; null where it is unknown, or the network was trained otherwise.'),
-  stride: z.int().positive().describe('Input pixels from one cell to the next.'),
+  stride: z.int().positive().max(1024).describe('Input pixels from one cell to the next.'),
   input: z
     .strictObject({ name: z.literal('images'), dtype: z.literal('uint8'), shape: z.array(dimension) })
     .describe('What the backbone takes: RGB pixels in 0..255, channels last.'),
@@ -65,9 +65,9 @@ export const manifestSchema = z.strictObject({
         'of the map (classifiers of torchvision, timm and the ConvNeXt paper). maps are normalised in both.',
     ),
   preprocessing: z.strictObject({
-    mean: z.array(z.number()).length(3).describe('RGB mean of inputs in 0..1; applied inside the graph.'),
-    std: z.array(z.number()).length(3).describe('RGB standard deviation; applied inside the graph.'),
-    resize: z.int().positive().describe('Default shortest side in pixels.'),
+    mean: z.array(z.number().min(0).max(1)).length(3).describe('RGB mean of inputs in 0..1; applied inside the graph.'),
+    std: z.array(z.number().positive()).length(3).describe('RGB standard deviation; applied inside the graph.'),
+    resize: z.int().positive().max(16_384).describe('Default shortest side in pixels.'),
     crop: z.int().positive().describe('Default centre crop in pixels.'),
     interpolation: z.literal('bicubic'),
   }),
@@ -92,9 +92,9 @@ export const manifestSchema = z.strictObject({
     .describe('How an int8 model was made.'),
   check: z
     .strictObject({
-      channels: z.array(z.int().nonnegative()).describe('Channels of the representation that are recorded.'),
+      channels: z.array(z.int().nonnegative()).min(1).describe('Channels of the representation that are recorded.'),
       values: z.array(z.number()).describe('Their values for the check image (src/models/check.ts).'),
-      norm: z.number().describe("The representation's length."),
+      norm: z.number().nonnegative().describe("The representation's length."),
       tolerance: z.number().positive().describe('Largest difference, as a share of the length, on another machine.'),
     })
     .optional()

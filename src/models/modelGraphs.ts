@@ -3,6 +3,7 @@ import { ParameterError } from '../nn/parameters.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
 import { silentProgress } from '../progress/work.js';
+import { firstNonFinite } from '../tensor/finite.js';
 import { float16Within, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
@@ -38,9 +39,13 @@ async function inFloat16(graphs: ModelGraphs): Promise<ModelGraphs> {
 
 /**
  * Matrices and kernels as float16 if the precision says so; vectors (biases, norms) stay float32.
- * @throws ParameterError for an element that float16 cannot hold.
+ * @throws ParameterError for an element that is not finite, or that float16 cannot hold.
  */
 function asStored(name: string, value: Tensor, precision: ExportOptions['precision']): Tensor {
+  const bad = firstNonFinite(value);
+  if (bad !== undefined) {
+    throw new ParameterError(`element ${bad.index} of the weight ${name} is ${bad.value}; is the file damaged?`);
+  }
   if (precision === 'float32' || value.dtype !== 'float32' || value.shape.length < 2) return value;
   const halves = float16Within(
     value.data as Float32Array,
@@ -55,7 +60,7 @@ function asStored(name: string, value: Tensor, precision: ExportOptions['precisi
 /**
  * Builds the graphs of a variant. With float32 arithmetic and weights in a file of their own, parameters are inputs of the
  * graphs and no weight is read. Otherwise all weights are read and become constants.
- * @throws ParameterError if weights do not fit the architecture.
+ * @throws ParameterError if weights do not fit the architecture, or one is not finite.
  */
 export async function buildGraphs(
   config: BackboneConfig,

@@ -18,6 +18,45 @@ export interface StageOutput {
 /** Name of a stage's output in graph and manifest. */
 export const stageOutputName = (stage: number): string => `stage${stage}`;
 
+/**
+ * The shape of a local projector's output. Earlier int8 ones give the vectors of all cells as rows [B * h * w, D]; folders
+ * with such a graph stay usable.
+ * @param maps the shape of its input, [B, h, w, C]
+ */
+export function mapsEmbeddingShape(shape: readonly number[], maps: readonly number[]): readonly number[] {
+  const [batch, rows, columns] = maps as [number, number, number];
+  return shape.length === 2 && shape[0] === batch * rows * columns ? [batch, rows, columns, shape[1]!] : shape;
+}
+
+/** An output of a run: of an image of this size, in pixels, with this shape. */
+interface RunOutput {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  readonly shape: readonly number[];
+}
+
+/**
+ * How an output of a run differs from what the manifest lists; undefined if it does not. Where a side is no multiple of the stride,
+ * the last, partial cell may be there or not.
+ */
+export function outputShapeProblem(
+  { shape: listed, stride }: Manifest['outputs'][string],
+  { batch, height, width, shape }: RunOutput,
+): string | undefined {
+  const channels = listed.at(-1);
+  const cells = (side: number, count: number | undefined) =>
+    count === Math.floor(side / stride!) || count === Math.ceil(side / stride!);
+  const whole = stride === undefined || (cells(height, shape[1]) && cells(width, shape[2]));
+  if (shape.length === listed.length && shape[0] === batch && shape.at(-1) === channels && whole) return undefined;
+  const expected = [
+    batch,
+    ...(stride === undefined ? [] : [Math.floor(height / stride), Math.floor(width / stride)]),
+    channels,
+  ];
+  return `it is [${shape.join(', ')}] for an input of ${width}x${height}, and the manifest describes [${expected.join(', ')}]`;
+}
+
 /** The outputs of a model folder, as the manifest lists them. */
 export function modelOutputs(
   dims: Manifest['dims'],

@@ -1,6 +1,6 @@
 import { type Manifest, manifestSchema } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
-import { modelInput, modelOutputs } from './modelOutputs.js';
+import { modelInput, modelOutputs, type StageOutput, stageOutputName } from './modelOutputs.js';
 
 /** Converts a manifest of version 1 to version 2, in which input, outputs and compute are explicit. */
 function upgraded(value: unknown): unknown {
@@ -15,6 +15,69 @@ function upgraded(value: unknown): unknown {
     ...value,
     schemaVersion: 2,
   };
+}
+
+type Output = Manifest['outputs'][string];
+
+/** The stages among the outputs. */
+function listedStages({ outputs, widths }: Manifest): StageOutput[] {
+  return widths.flatMap((channels, i) => {
+    const output = outputs[stageOutputName(i + 1)];
+    return output === undefined ? [] : [{ stage: i + 1, channels, stride: output.stride ?? 0 }];
+  });
+}
+
+/** Dimensions that are known only in a run may have any name. */
+const written = ({ graph, shape, stride }: Output): string =>
+  `[${shape.map((size) => (typeof size === 'number' ? size : '*')).join(', ')}] of ${graph}${stride === undefined ? '' : ` with stride ${stride}`}`;
+
+/** What contradicts itself in a manifest, with its keys: what says more than one thing about the same network. */
+function* contradictions(manifest: Manifest): Generator<string> {
+  const { graphs, files, weights, dims, heads, depths, widths, stride, input, outputs, preprocessing, check } =
+    manifest;
+  for (const [kind, file] of Object.entries(graphs)) {
+    if (file !== undefined && !Object.hasOwn(files, file)) yield `graphs.${kind}: ${file} is not listed in files`;
+  }
+  if (weights !== undefined && !Object.hasOwn(files, weights)) yield `weights: ${weights} is not listed in files`;
+  for (const [graph, dim, head] of [
+    ['localProjector', 'mapsEmbedding', heads.localProjector?.at(-1)],
+    ['expander', 'embedding', heads.expander?.at(-1)],
+    ['classifier', 'classes', heads.classifier],
+  ] as const) {
+    if ((graphs[graph] === undefined) !== (dims[dim] === undefined)) {
+      yield `graphs.${graph} and dims.${dim} belong together: give both or neither`;
+    } else if (dims[dim] !== undefined && head !== undefined && head !== dims[dim]) {
+      yield `heads.${graph}: it ends with ${head}, and dims.${dim} is ${dims[dim]}`;
+    }
+  }
+  if (depths.length !== widths.length) yield `widths: ${widths.length} stages, and depths has ${depths.length}`;
+  if (widths.at(-1) !== dims.representation) {
+    yield `widths: the last stage has ${widths.at(-1)} channels, and dims.representation is ${dims.representation}`;
+  }
+  if (input.shape.length !== 4 || input.shape[3] !== 3) yield 'input.shape: it must be [batch, height, width, 3]';
+  const expected = modelOutputs(dims, stride, listedStages(manifest));
+  for (const [name, output] of Object.entries(expected)) {
+    const found = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
+    if (found === undefined) yield `outputs.${name}: it is missing`;
+    else if (written(found) !== written(output)) {
+      yield `outputs.${name}: it is ${written(found)}; dims, widths and stride say ${written(output)}`;
+    }
+  }
+  for (const name of Object.keys(outputs)) {
+    if (!Object.hasOwn(expected, name)) yield `outputs.${name}: dims and widths have no such output`;
+  }
+  if (preprocessing.crop > preprocessing.resize) {
+    yield `preprocessing.crop: ${preprocessing.crop} is more than resize, ${preprocessing.resize}`;
+  }
+  if ((manifest.compute === 'int8') !== (manifest.precision === 'int8')) {
+    yield `compute: ${manifest.compute} does not go with precision ${manifest.precision}; both are int8, or neither`;
+  }
+  if (check === undefined) return;
+  if (check.channels.length !== check.values.length) {
+    yield `check.values: ${check.values.length} for ${check.channels.length} channels`;
+  }
+  const beyond = check.channels.find((channel) => channel >= dims.representation);
+  if (beyond !== undefined) yield `check.channels: the representation has ${dims.representation}, and no ${beyond}`;
 }
 
 /**
@@ -33,22 +96,7 @@ export function parseManifest(value: unknown, where: string): Manifest {
     throw new ModelFolderError(`${where} is not a valid manifest:\n  ${problems.join('\n  ')}`);
   }
   const manifest = parsed.data;
-  const problems: string[] = [];
-  for (const [kind, file] of Object.entries(manifest.graphs)) {
-    if (file !== undefined && !(file in manifest.files))
-      problems.push(`graphs.${kind}: ${file} is not listed in files`);
-  }
-  if (manifest.weights !== undefined && !(manifest.weights in manifest.files))
-    problems.push(`weights: ${manifest.weights} is not listed in files`);
-  for (const [graph, dim] of [
-    ['localProjector', 'mapsEmbedding'],
-    ['expander', 'embedding'],
-    ['classifier', 'classes'],
-  ] as const) {
-    if ((manifest.graphs[graph] === undefined) !== (manifest.dims[dim] === undefined)) {
-      problems.push(`graphs.${graph} and dims.${dim} belong together: give both or neither`);
-    }
-  }
+  const problems = [...contradictions(manifest)];
   if (problems.length > 0) {
     throw new ModelFolderError(`${where} is not a valid manifest:\n  ${problems.join('\n  ')}`);
   }

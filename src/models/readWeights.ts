@@ -4,7 +4,8 @@ import onnxProto from 'onnx-proto';
 import { openFileSource } from '../checkpoint/byteSource.js';
 import { float16ToFloat32 } from '../tensor/float16.js';
 import { type Tensor, tensor, tensorFromBytes } from '../tensor/tensor.js';
-import type { GraphKind, ModelFolder } from './folder.js';
+import { graphKinds, type ModelFolder } from './folder.js';
+import { requireListedData } from './listedData.js';
 import { ModelFolderError } from './modelFolderError.js';
 import type { WeightSource } from './weightSource.js';
 
@@ -13,7 +14,6 @@ const { DataType, DataLocation } = onnx.TensorProto;
 
 /** Matches parameter names. Other constants of a graph (named by a scope with a /) are not weights. */
 const PARAMETER = /^(backbone|projector|maps_projector|classifier)\.[\w.]+$/;
-const KINDS: readonly GraphKind[] = ['backbone', 'localProjector', 'expander', 'classifier'];
 
 type Initializer = onnxProto.onnx.ITensorProto;
 
@@ -21,12 +21,8 @@ type Initializer = onnxProto.onnx.ITensorProto;
 async function initializerBytes(value: Initializer, path: string): Promise<Uint8Array> {
   if (value.dataLocation !== DataLocation.EXTERNAL) return value.rawData ?? new Uint8Array(0);
   const entries = new Map(value.externalData?.map((entry) => [entry.key, entry.value]));
-  const location = entries.get('location') ?? '';
-  // A plain name, so that the file is in the folder of the graph.
-  if (!/^[\w-][\w.-]*$/.test(location)) {
-    throw new ModelFolderError(`${path}: "${value.name}" is in "${location}", which is not a file of the folder`);
-  }
-  const source = await openFileSource(join(dirname(path), location));
+  // Listed in the manifest (requireListedData), so it is a plain name inside the folder.
+  const source = await openFileSource(join(dirname(path), entries.get('location')!));
   try {
     return await source.read(Number(entries.get('offset') ?? 0), Number(entries.get('length') ?? 0));
   } finally {
@@ -46,7 +42,8 @@ async function readTensor(value: Initializer, path: string): Promise<Tensor<'flo
 
 /**
  * The weights of a model folder's graphs, as float32 under the names of the authors' checkpoints. Each is read on demand.
- * @throws ModelFolderError for a model whose graphs do not hold the weights by name (int8, or float16 arithmetic).
+ * @throws ModelFolderError for a model whose graphs do not hold the weights by name (int8, or float16 arithmetic), or hold them in a
+ *   file that the manifest does not list.
  */
 export async function readWeights(folder: ModelFolder): Promise<WeightSource> {
   const { manifest } = folder;
@@ -56,9 +53,10 @@ export async function readWeights(folder: ModelFolder): Promise<WeightSource> {
     );
   }
   const found = new Map<string, { readonly value: Initializer; readonly path: string }>();
-  for (const kind of KINDS) {
+  for (const kind of graphKinds) {
     const path = folder.graphPath(kind);
     if (path === undefined) continue;
+    await requireListedData(folder, kind);
     const { graph } = onnx.ModelProto.decode(await readFile(path));
     for (const value of graph?.initializer ?? []) {
       if (value.name && PARAMETER.test(value.name)) found.set(value.name, { value, path });

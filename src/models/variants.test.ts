@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -15,6 +15,7 @@ import { exportModel } from './exportModel.js';
 import type { ExportOptions } from './exportSource.js';
 import { type ModelFolder, openModelFolder } from './folder.js';
 import { listModels } from './listModels.js';
+import type { Manifest } from './manifest.js';
 import { modelSource } from './modelSource.js';
 import { readWeights } from './readWeights.js';
 import { verifyModel } from './verifyModel.js';
@@ -129,6 +130,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       assert.match(quantization!.fingerprint, /^[0-9a-f]{64}$/);
       assert.equal(quantization!.agreement!.images, 4);
       assert.ok(quantization!.agreement!.representation.worst > 0.995);
+      assert.deepEqual((await verifyModel(integer.dir)).graphs, ['backbone', 'localProjector']);
       const found = await operators(integer);
       assert.ok(found.includes('QuantizeLinear') && found.includes('DequantizeLinear'));
       assert.ok(!found.includes('LayerNormalization'));
@@ -139,6 +141,7 @@ for (const [name, backbone] of Object.entries(networks)) {
           const session = await createSession(folder.graphPath('localProjector')!, { threads: 1 });
           const outputs = await runSession(session, { maps: maps! });
           await session.release();
+          assert.deepEqual(outputs.get('maps_embedding')!.shape, [...maps!.shape.slice(0, 3), 12]);
           return numbers(outputs.get('maps_embedding')!);
         }),
       );
@@ -234,7 +237,101 @@ describe('output strides', () => {
   });
 });
 
+describe('forms of a resnet with weights at the edge', () => {
+  const backbone = networks['resnet']!;
+  const write = async (dir: string, weights: ReadonlyMap<string, Tensor>, options: Partial<ExportOptions>) => {
+    const source = {
+      name: dir,
+      version: '1',
+      architecture: architectureOf(backbone),
+      backbone,
+      localProjector: [16, 12],
+      alpha: 1,
+      weights,
+      license: 'Apache-2.0',
+      training: {},
+    };
+    await exportModel(join(scratch, dir), source, { precision: 'float32', ...options });
+    return openModelFolder(join(scratch, dir));
+  };
+  const changed = (match: RegExp, change: (value: number, i: number) => number) => {
+    const weights = tinyWeights({ backbone, localProjector: [16, 12] });
+    const names = [...weights.keys()].filter((name) => match.test(name));
+    assert.ok(names.length > 0);
+    return new Map(
+      [...weights].map(([name, value]) => [
+        name,
+        names.includes(name) ? tensor('float32', value.shape, (value.data as Float32Array).map(change)) : value,
+      ]),
+    );
+  };
+  const quantize = { calibration: images(0, 6), heldOut: images(100, 2), ranges: 'minmax' } as const;
+
+  it('keep the bias of channels with very small weights in 8 bits', async () => {
+    const dead = changed(/layer\d\.\d\.bn\d\.weight$/, (value, i) => (i % 2 === 0 ? 1e-9 : value));
+    const alive = new Map(
+      [...dead].map(([name, value]) => [
+        name,
+        /bn\d\.bias$/.test(name)
+          ? tensor('float32', value.shape, new Float32Array(value.data.length).fill(0.7))
+          : value,
+      ]),
+    );
+    const float = await write('dead', alive, {});
+    const integer = await write('dead-int8', alive, { quantize });
+    const { representation, cells } = await compareModels(float, integer, named(images(200, 4)), { threads: 1 });
+    assert.ok(representation.worst > 0.995 && cells!.mean > 0.99, JSON.stringify({ representation, cells }));
+  });
+
+  it('are refused in float16 arithmetic where a vector does not fit into float16', async () => {
+    const large = changed(/^maps_projector\.\d\.bias$/, (value, i) => (i === 2 ? 1e5 : value));
+    await assert.rejects(write('large-half', large, { compute: 'float16' }), {
+      name: 'ParameterError',
+      message:
+        /^compute: element 2 of maps_projector\/.* read by Add, is [\d.]+, and float16 reaches 65504; use float32$/,
+    });
+  });
+
+  it('are refused in 8 bits where an activation is not finite, with the image', async () => {
+    const huge = changed(/^maps_projector\.0\.weight$/, () => 3e38);
+    await write('huge', huge, {});
+    await assert.rejects(write('huge-int8', huge, { quantize }), {
+      name: 'ModelFolderError',
+      message: /cannot be quantized: with calibration image 1, an element is (-?Infinity|NaN) in the activation "/,
+    });
+    await assert.rejects(verifyModel(join(scratch, 'huge')), {
+      name: 'ModelFolderError',
+      message: /local_projector\.onnx: output maps_embedding is not finite/,
+    });
+  });
+
+  it('without any output but 0 agree with themselves', async () => {
+    const zero = changed(/./, () => 0);
+    const float = await write('zero', zero, {});
+    assert.equal((await verifyModel(float.dir)).check!.difference, 0);
+    const { manifest } = await write('zero-int8', zero, { quantize });
+    assert.deepEqual(manifest.quantization!.agreement!.representation, { mean: 1, worst: 1 });
+    const { representation } = await compareModels(
+      float,
+      await openModelFolder(join(scratch, 'resnet-float')),
+      named(images(0, 2)),
+    );
+    assert.deepEqual(representation, { mean: 0, worst: 0, worstImage: '0.jpg' });
+  });
+});
+
 describe('verifyModel, listModels and compareModels', () => {
+  let copies = 0;
+  /** A copy of a model with an edited manifest. */
+  async function edited(of: string, edit: (manifest: Manifest) => void): Promise<string> {
+    const dir = join(scratch, `edited-${copies++}`);
+    await cp(join(scratch, of), dir, { recursive: true });
+    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
+    edit(manifest);
+    await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
+    return dir;
+  }
+
   it('verify by files, graphs and the recorded answer', async () => {
     const { files, graphs, check } = await verifyModel(join(scratch, 'resnet-float'));
     assert.equal(files, 3);
@@ -254,11 +351,45 @@ describe('verifyModel, listModels and compareModels', () => {
   });
 
   it('reject a model that lacks an output which its manifest lists', async () => {
-    const dir = join(scratch, 'convnext-half');
-    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
-    manifest.outputs.stage9 = { graph: 'backbone', shape: ['batch', 1] };
-    await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
-    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /does not give stage9/ });
+    const dir = await edited('convnext-half', (manifest) => {
+      manifest.outputs['stage2'] = { graph: 'backbone', shape: ['batch', 'rows', 'columns', 8], stride: 8 };
+    });
+    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /does not give stage2/ });
+  });
+
+  it('reject a model whose graphs have other channels or strides than a manifest that agrees with itself', async () => {
+    const stride = await edited('convnext-float', (manifest) => {
+      manifest.stride = 16;
+      for (const name of ['maps', 'maps_embedding']) manifest.outputs[name]!.stride = 16;
+    });
+    await assert.rejects(verifyModel(stride), {
+      name: 'ModelFolderError',
+      message: /output maps: it is \[1, 1, 1, 16\] for an input of 48x32, and the manifest describes \[1, 2, 3, 16\]/,
+    });
+    const channels = await edited('convnext-float', (manifest) => {
+      manifest.dims.mapsEmbedding = 13;
+      manifest.heads.localProjector = [16, 13];
+      manifest.outputs['maps_embedding']!.shape[3] = 13;
+    });
+    await assert.rejects(verifyModel(channels), {
+      name: 'ModelFolderError',
+      message: /output maps_embedding: it is \[1, 2, 3, 12\] .* describes \[1, 2, 3, 13\]/,
+    });
+  });
+
+  it('reject weights that the manifest does not list, wherever they would be read', async () => {
+    const dir = await edited('convnext-float', (manifest) => {
+      delete manifest.weights;
+      delete manifest.files['weights.safetensors'];
+    });
+    const folder = await openModelFolder(dir);
+    const unlisted = {
+      name: 'ModelFolderError',
+      message: /backbone\.onnx refers to "weights\.safetensors", which its manifest does not list under files/,
+    };
+    await assert.rejects(verifyModel(dir), unlisted);
+    await assert.rejects(readWeights(folder), unlisted);
+    await assert.rejects(compareModels(folder, folder, named(images(0, 1))), unlisted);
   });
 
   it('list folders with a manifest, also those that cannot be read, and no others', async () => {

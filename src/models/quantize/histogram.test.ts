@@ -32,6 +32,17 @@ describe('Histogram', () => {
   });
 });
 
+describe('Histogram of elements that are not finite', () => {
+  it('rejects them by value', () => {
+    for (const value of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
+      assert.throws(() => new Histogram().add(Float32Array.of(1, value)), {
+        name: 'RangeError',
+        message: `an element is ${value}`,
+      });
+    }
+  });
+});
+
 describe('chooseRange', () => {
   const withOutlier = new Histogram();
   const random = stream(2, 'outlier');
@@ -67,6 +78,16 @@ describe('integers', () => {
       assert.ok(Math.abs(integers[at]! * scale - value) <= scale / 2 + 1e-9);
     });
     assert.deepEqual([...quantiseWeight(new Float32Array(2), 1, () => 0).scales], [1]);
+  });
+
+  it('a weight that is small beside its bias gets a scale in which the bias fits into 32 bits', () => {
+    const bias = Float32Array.of(0.7, -0.7, 0.7, 0);
+    const inputScale = 0.01;
+    const { scales, integers } = quantiseWeight(Float32Array.of(1e-9, 0, 1, 0), 4, (at) => at, { bias, inputScale });
+    bias.forEach((value, i) => {
+      assert.ok(Math.abs(value / (scales[i]! * inputScale)) <= 2 ** 30 * (1 + 1e-6), `${i}: ${scales[i]}`);
+    });
+    assert.deepEqual([integers[2], scales[2], scales[3]], [64, 1 / 64, 1]);
   });
 
   it('the sum of two products of weights and activations fits 16 bits, as processors without VNNI require', () => {

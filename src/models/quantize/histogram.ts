@@ -17,10 +17,12 @@ export class Histogram {
     return [this.#min, this.#max];
   }
 
+  /** @throws RangeError for an element that is not finite; the histogram is as before. */
   add(elements: Float32Array): void {
     let min = this.#min;
     let max = this.#max;
     for (const element of elements) {
+      if (!Number.isFinite(element)) throw new RangeError(`an element is ${element}`);
       if (element < min) min = element;
       if (element > max) max = element;
     }

@@ -13,9 +13,9 @@ function integerVector<D extends DType & ('int8' | 'int32')>(dtype: D, data: Ten
 }
 
 /** The int8 weight as a float value of the graph, [O] scales along its output axis. */
-function weightValue(graph: Graph, node: WeightedNode) {
-  const { kind, weight, weightShape, outputs } = node;
-  const { integers, scales } = quantiseWeight(weight, outputs, outputIndex(node));
+function weightValue(graph: Graph, node: WeightedNode, inputScale: number) {
+  const { kind, weight, weightShape, bias, outputs } = node;
+  const { integers, scales } = quantiseWeight(weight, outputs, outputIndex(node), { bias, inputScale });
   const value = dequantizeLinear(
     graph.constant(tensor('int8', weightShape, integers)),
     graph.constant(tensor('float32', [outputs], scales)),
@@ -26,8 +26,8 @@ function weightValue(graph: Graph, node: WeightedNode) {
 }
 
 /** A bias as int32, in the scale of the accumulator: that of the input times that of the weight. */
-function biasValue(graph: Graph, bias: Float32Array, input: ActivationScale, weightScales: Float32Array): Value {
-  const scales = weightScales.map((scale) => Math.fround(scale * input.scale));
+function biasValue(graph: Graph, bias: Float32Array, inputScale: number, weightScales: Float32Array): Value {
+  const scales = weightScales.map((scale) => Math.fround(scale * inputScale));
   const integers = Int32Array.from(bias, (value, i) =>
     Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.round(value / scales[i]!))),
   );
@@ -79,8 +79,9 @@ function integerProduct(
 ): Value {
   const { kind, bias, input } = weighted;
   const x = read(input);
-  const { value: weight, scales } = weightValue(x.graph, weighted);
-  const integerBias = bias && biasValue(x.graph, bias, scaleOf(input), scales);
+  const { scale: inputScale } = scaleOf(input);
+  const { value: weight, scales } = weightValue(x.graph, weighted, inputScale);
+  const integerBias = bias && biasValue(x.graph, bias, inputScale, scales);
   if (kind === 'Conv') return conv(x, weight, integerBias, convOptions(node));
   return gemm(x, weight, integerBias && { bias: integerBias });
 }

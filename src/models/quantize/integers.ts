@@ -25,21 +25,30 @@ export interface QuantisedWeight {
  */
 const LARGEST_WEIGHT = 64;
 
+/** Largest integer of a bias: the sum of products in the same 32 bits needs less than the rest. */
+const LARGEST_BIAS = 2 ** 30;
+
 /**
  * Weights as int8 in -64..64, symmetric, one scale for each output.
  * @param outputOf output channel of an element by its index.
+ * @param bias of each output, which is stored in the scale of the weight times `inputScale`. A channel with very small weights, as
+ *   weight decay leaves them in a dead one, gets a scale in which its bias fits into 32 bits.
  */
 export function quantiseWeight(
   weight: Float32Array,
   outputs: number,
   outputOf: (at: number) => number,
+  { bias, inputScale }: { readonly bias?: Float32Array | undefined; readonly inputScale: number } = { inputScale: 1 },
 ): QuantisedWeight {
   const largest = new Float32Array(outputs);
   weight.forEach((value, at) => {
     const output = outputOf(at);
     largest[output] = Math.max(largest[output]!, Math.abs(value));
   });
-  const scales = largest.map((value) => Math.fround(value / LARGEST_WEIGHT) || 1);
+  const smallestScale = (output: number) => Math.abs(bias?.[output] ?? 0) / (LARGEST_BIAS * inputScale);
+  const scales = largest.map(
+    (value, output) => Math.fround(Math.max(value / LARGEST_WEIGHT, smallestScale(output))) || 1,
+  );
   const integers = Int8Array.from(weight, (value, at) =>
     Math.max(-LARGEST_WEIGHT, Math.min(LARGEST_WEIGHT, Math.round(value / scales[outputOf(at)]!))),
   );

@@ -62,6 +62,9 @@ export function linearOnRows(source: Graph): Graph {
       const rows = flat.get(value);
       return rows === undefined || value.shape.length === 2 ? of(value) : unflatten(rows, value.shape);
     };
+    /** What a value on rows becomes in the new graph: an output has its own shape, all readers take the rows. */
+    const finished = (value: Value, rows: Value): Value =>
+      outputs.has(value) && value.shape.length > 2 ? unflatten(flat.get(value)!, value.shape) : rows;
     const [y] = node.outputs as readonly [Value];
     const weighted = weightedNode(node);
     if (weighted?.kind === 'MatMul') {
@@ -77,10 +80,10 @@ export function linearOnRows(source: Graph): Graph {
       const result = bias?.[0].outputs[0] ?? y;
       flat.set(result, { rows: product, like });
       flat.set(y, { rows: product, like });
-      return [product];
+      return [finished(y, product)];
     }
     const inputs = node.inputs.filter((input): input is Value => input !== undefined);
-    if (biases.has(node)) return [of(inputs.find((input) => flat.has(input))!)];
+    if (biases.has(node)) return [finished(y, flat.get(y)!.rows)];
     const anyFlat = inputs.find((input) => flat.has(input));
     if (anyFlat === undefined) return undefined;
     if (operators[node.operator].elementwise && inputs.every((input) => flat.has(input) || fitsRows(input))) {
@@ -89,7 +92,7 @@ export function linearOnRows(source: Graph): Graph {
       const type = { dtype: y.dtype, shape: [rows.shape[0]!, y.shape.at(-1)!] };
       const result = graph.emit(node.operator, operands, [type], node.attributes);
       flat.set(y, { rows: result[0]!, like });
-      return result;
+      return [finished(y, result[0]!)];
     }
     return graph.emit(
       node.operator,
