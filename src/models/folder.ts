@@ -178,7 +178,8 @@ export interface WriteOptions {
 
 /**
  * Writes a model folder as a whole: all files are written to a temporary folder beside the target and synced, then the
- * folder is renamed. To replace a folder takes two renames: for an instant, nothing is at the path. Sizes and checksums of `files` are added to the manifest.
+ * folder is renamed. To replace a folder takes two renames: for an instant, nothing is at the path. Sizes and checksums of
+ * `files` are added to the manifest.
  * @param files file name -> content, without manifest.json
  * @returns the manifest as written
  * @throws ModelFolderError if the folder exists (unless `force`), also if it has come into being meanwhile, or the manifest is not valid.
