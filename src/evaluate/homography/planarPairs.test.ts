@@ -45,6 +45,11 @@ describe('planar pairs', () => {
     assert.deepEqual(project(zoom!.aToB, { x: 0.5, y: 0.5 }), { x: 10.5, y: 20.5 });
   });
 
+  it('are read from a file with a byte order mark and line ends of Windows', async () => {
+    const text = `\uFEFF${JSON.stringify([pair], null, 1).replaceAll('\n', '\r\n')}\r\n`;
+    assert.deepEqual((await openPairsFolder(await folder(text))).names, ['wall']);
+  });
+
   it('have a fingerprint that follows names and homographies, and not the folder', async () => {
     const fingerprints = await Promise.all(
       [[pair], [pair], [{ ...pair, aToB: [1, 0, 1, 0, 1, 0, 0, 0, 1] }]].map(

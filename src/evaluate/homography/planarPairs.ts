@@ -107,7 +107,8 @@ export async function openPairsFolder(dir: string): Promise<PlanarPairs> {
   });
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    // A byte order mark is white space here, and an error in JSON.
+    json = JSON.parse(text.trim());
   } catch (cause) {
     throw new DataError('malformed', `${path} is not valid JSON: ${(cause as Error).message}`, { cause });
   }

@@ -15,9 +15,10 @@ const jsonSchema = z.array(
   ]),
 );
 
+/** The text of a file without its byte order mark; undefined where there is none. */
 async function optional(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new DataError('not_found', `${path} cannot be read: ${fileProblem(cause)}`, { cause });
@@ -56,7 +57,6 @@ export async function readClassFile(dir: string): Promise<SegmentationClass[] | 
     text === undefined
       ? fromJson(path, json!)
       : text
-          .replace(/^\uFEFF/, '')
           .trimEnd()
           .split(/\r?\n/)
           .map((line) => ({ name: line.trim() }));

@@ -248,7 +248,7 @@ describe('layouts of segmentation data', () => {
     const named = await folder({ ...pairs(['a', 'b'], [0, 1, 255]), 'classes.txt': 'ground\nhorse\n' });
     const test = await folder({
       ...pairs(['c', 'd'], [1, 0]),
-      'classes.json': '[{"name": "ground", "colour": [1, 2, 3]}, "horse"]',
+      'classes.json': '\uFEFF[{"name": "ground", "colour": [1, 2, 3]}, "horse"]',
     });
     const data = await open(named, { test });
     assert.deepEqual(
