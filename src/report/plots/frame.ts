@@ -79,8 +79,12 @@ export const plotted = (value: number, unit: Unit): number => (unit === 'share' 
  * @param values as plotted, the ends of intervals among them.
  */
 export function valueScale(values: readonly (number | null | undefined)[]) {
-  const known = values.filter((value): value is number => typeof value === 'number');
-  const [least, most] = [Math.min(...known), Math.max(...known)];
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (typeof value !== 'number') continue;
+    least = Math.min(least, value);
+    most = Math.max(most, value);
+  }
   const margin = Math.abs(least) / 10 || 1;
   return { zero: false, ...(least === most && { domain: [least === 0 ? 0 : least - margin, least + margin] }) };
 }

@@ -4,7 +4,7 @@ import { drawPlot } from '../../plot/draw.js';
 import { classesPlot, sortedClasses } from './classesPlot.js';
 import { curvePanelsPlot, curvesPlot } from './curvesPlot.js';
 import { differencesPlot, histogram } from './differencesPlot.js';
-import { plotLabel, plotLabels } from './frame.js';
+import { plotLabel, plotLabels, valueScale } from './frame.js';
 import { intervalsPlot } from './intervalsPlot.js';
 
 const about = { title: 'k-NN on <b>val</b>.tar', about: 'a protocol & its data' };
@@ -111,6 +111,12 @@ describe('plots', () => {
       const shown = texts(await drawPlot(spec));
       assert.ok(!shown.some((text) => /\.0000/.test(text)), shown.join('; '));
     }
+  });
+
+  it('take more values than a call has arguments', () => {
+    const values = Array.from({ length: 300_000 }, (_, i) => (i % 2 === 0 ? 0.25 : null));
+    assert.deepEqual(valueScale(values), { zero: false, domain: [0.225, 0.275] });
+    assert.deepEqual(valueScale([...values, 0.5]), { zero: false });
   });
 
   it('are left out if no curve or class has a value', () => {
