@@ -10,8 +10,8 @@ import { fastestRaw, type RawMeasurement, type RawSide, rawForms } from '../benc
 import { loadRows, phaseRows, rawRows } from '../bench/report.js';
 import { startService } from '../bench/serviceProcess.js';
 import { VicreglError } from '../client/vicreglError.js';
-import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
+import { openModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 import { table } from './table.js';
@@ -60,7 +60,7 @@ interface Raw {
 
 /** The fastest single raw session, and the fastest configuration with several sessions. */
 async function openRaws(model: string, device: 'cpu' | 'cuda', seconds: number): Promise<Raw> {
-  const folder = await openModelFolder(model);
+  const folder = await openModel(model);
   const forms = rawForms(device);
   const sides: RawSide[] = [];
   const tried: RawMeasurement[] = [];
@@ -138,7 +138,7 @@ export function registerBench(program: Command): void {
       '--address <host:port>',
       'address of a running service (default: start one, and also measure the raw session)',
     )
-    .option('--model <dir>', 'model folder to serve (default: the bundled model)')
+    .option('--model <model>', 'model folder to serve, by path or by name (default: the bundled model)')
     .addOption(new Option('--method <name>', 'method to call').choices(benchMethods).default('Embed'))
     .option(
       '--concurrency <list>',

@@ -43,7 +43,7 @@ export function addConnectFlags(command: Command): Command {
     command
       .option('--address <host:port>', `address of a running service (default: ${DEFAULT_ADDRESS})`)
       .option('--local', 'run the bundled model in this process, without a service', false)
-      .option('--model <dir>', 'run a model folder in this process, without a service'),
+      .option('--model <model>', 'run a model, by path or by name, in this process, without a service'),
   );
   return addSecurityFlags(local).hook('preAction', checkConnectFlags);
 }

@@ -3,7 +3,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Device, deviceProblem } from '../engine/device.js';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnxEngine.js';
-import { type ModelFolder, openModelFolder } from '../models/folder.js';
+import type { ModelFolder } from '../models/folder.js';
+import { openModel } from './modelFolders.js';
 import { wholeNumber } from './wholeNumber.js';
 
 /** How to run a model. */
@@ -95,7 +96,7 @@ export function sayOnce(say: (message: string) => void): (message: string) => vo
   };
 }
 
-/** Opens a model folder and starts its engine. */
-export async function openEngine(dir: string, flags: EngineFlags, log?: (message: string) => void): Promise<Engine> {
-  return startEngine(await openModelFolder(dir), flags, log);
+/** Opens a model, by path or by name, and starts its engine. */
+export async function openEngine(model: string, flags: EngineFlags, log?: (message: string) => void): Promise<Engine> {
+  return startEngine(await openModel(model), flags, log);
 }

@@ -13,7 +13,6 @@ import { machineShare } from '../extract/machineShare.js';
 import { createServiceExtractor } from '../extract/serviceExtractor.js';
 import { checkOutputFolder } from '../files/output.js';
 import type { ResizePolicy } from '../image/types.js';
-import { openModelFolder } from '../models/folder.js';
 import { jsonProgress } from '../progress/jsonLines.js';
 import { type ShownProgress, showProgress } from '../progress/work.js';
 import { readResizePolicy } from '../serve/api/wire/image.js';
@@ -23,6 +22,7 @@ import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addDenseFlags, type DenseFlags, denseOptions } from './denseFlags.js';
 import { sayOnce, startBatchEngine } from './engine.js';
 import { addResizeFlag } from './imageFlags.js';
+import { openModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 import { readSecurity } from './securityFlags.js';
@@ -127,7 +127,7 @@ async function openLocal(
   wanted: Wanted,
   note: (text: string) => void,
 ): Promise<Opened> {
-  const folder = await ofInput('--model', dir, () => openModelFolder(dir));
+  const folder = await ofInput('--model', dir, () => openModel(dir));
   const { manifest } = folder;
   const policy = policyOf(flags, manifest);
   const engine = await startBatchEngine(folder, flags, sayOnce(note));

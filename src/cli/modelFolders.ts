@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { listModels } from '../models/listModels.js';
 import { ModelFolderError } from '../models/modelFolderError.js';
 import { packagedModels } from './defaults.js';
@@ -9,11 +10,23 @@ export const modelParents: readonly string[] = ['models', packagedModels];
 
 /** The folder of a model by path or by name. @throws ModelFolderError listing the existing models. */
 export async function findModel(nameOrPath: string): Promise<string> {
+  let cause: unknown;
   for (const dir of [nameOrPath, ...modelParents.map((parent) => join(parent, nameOrPath))]) {
-    if (await stat(join(dir, 'manifest.json')).catch(() => undefined)) return dir;
+    try {
+      await stat(join(dir, 'manifest.json'));
+      return dir;
+    } catch (error) {
+      cause ??= error;
+    }
   }
   const known = (await listModels(modelParents)).map(({ dir }) => dir);
   throw new ModelFolderError(
     `there is no model "${nameOrPath}": it is not a model folder, nor the name of one in ${modelParents.join(' or ')}; existing models: ${known.join(', ') || 'none'}`,
+    { cause },
   );
+}
+
+/** Opens a model by path or by name. @throws ModelFolderError as `findModel`, and for a folder that is not valid. */
+export async function openModel(nameOrPath: string): Promise<ModelFolder> {
+  return openModelFolder(await findModel(nameOrPath));
 }

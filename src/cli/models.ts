@@ -5,14 +5,14 @@ import type { SkippedImage } from '../data/sample.js';
 import { openImageSource } from '../data/sources.js';
 import { compareModels } from '../models/compareModels.js';
 import { exportModel } from '../models/exportModel.js';
-import { openModelFolder, readManifestFile, requireFreePlace } from '../models/folder.js';
+import { readManifestFile, requireFreePlace } from '../models/folder.js';
 import { listModels } from '../models/listModels.js';
 import type { Manifest } from '../models/manifest.js';
 import { modelSource } from '../models/modelSource.js';
 import type { RangeMethod } from '../models/quantize/ranges.js';
 import { verifyModel } from '../models/verifyModel.js';
 import { type WorkProgress, withProgress } from '../progress/work.js';
-import { findModel, modelParents } from './modelFolders.js';
+import { findModel, modelParents, openModel } from './modelFolders.js';
 import { networkInputs, spreadIndices } from './networkInputs.js';
 import { printJson } from './printJson.js';
 import { skippedText } from './skippedText.js';
@@ -121,7 +121,7 @@ async function verify(model: string): Promise<void> {
 }
 
 async function compare(a: string, b: string, { images, count, threads }: CompareFlags): Promise<void> {
-  const [first, second] = [await openModelFolder(await findModel(a)), await openModelFolder(await findModel(b))];
+  const [first, second] = [await openModel(a), await openModel(b)];
   const source = await openImageSource(images, { given: '--images' });
   const skipped: SkippedImage[] = [];
   const indices = spreadIndices(source.count, count);
@@ -147,7 +147,7 @@ function sayAllSkipped(skipped: readonly SkippedImage[]): void {
 
 async function convert(model: string, flags: ConvertFlags): Promise<void> {
   await requireFreePlace(flags.out, flags.force);
-  const folder = await openModelFolder(await findModel(model));
+  const folder = await openModel(model);
   const source = await modelSource(folder, basename(resolve(flags.out)));
   const manifest = await withProgress((progress) =>
     exportModel(flags.out, source, { ...variantOf(flags), force: flags.force, progress }),
@@ -157,7 +157,7 @@ async function convert(model: string, flags: ConvertFlags): Promise<void> {
 
 async function quantize(model: string, { images, out, calibrate, ranges, force }: QuantizeFlags): Promise<void> {
   await requireFreePlace(out, force);
-  const folder = await openModelFolder(await findModel(model));
+  const folder = await openModel(model);
   const source = await openImageSource(images, { given: '--images' });
   const calibrated = spreadIndices(source.count, calibrate);
   const seen = new Set(calibrated);

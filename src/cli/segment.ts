@@ -13,9 +13,9 @@ import {
   requireHeadModel,
   type SegmentationHeadManifest,
 } from '../heads/segmentationFolder.js';
-import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
+import { openModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 
@@ -48,7 +48,10 @@ export function registerSegment(program: Command): void {
       'where to write the segmentation: a PNG of labels with the colours of the classes as palette',
     )
     .option('--overlay', 'write the photograph with the colours of the classes laid over it instead', false)
-    .option('--model <dir>', 'model folder that the head was trained on (default: the bundled model)');
+    .option(
+      '--model <model>',
+      'model folder, by path or by name, that the head was trained on (default: the bundled model)',
+    );
   addEngineFlags(command).action(async (photo: string, flags: SegmentFlags) => {
     const { out, overlay, threads } = flags;
     if (extname(out).toLowerCase() !== '.png') throw new OutputError(`--out: "${out}" must end in .png`);
@@ -56,7 +59,7 @@ export function registerSegment(program: Command): void {
     const head = await openSegmentationHead(flags.head);
     const { classes, maps, window, outputStride, model: trained } = head.manifest;
     const modelDir = flags.model ?? bundledModelFolder;
-    const folder = await ofInput('--model', modelDir, () => openModelFolder(modelDir));
+    const folder = await ofInput('--model', modelDir, () => openModel(modelDir));
     const { name, version } = folder.manifest;
     requireHeadModel(head, { name, version, digest: await weightsDigest(folder) });
     const photograph = await readPhotograph({ image: photo });

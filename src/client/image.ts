@@ -55,6 +55,13 @@ function has(value: unknown, keys: readonly string[]): boolean {
   return keys.some((key) => key in value);
 }
 
+/** Whether a value is {}: an image without pixels, of which the service says what is missing. */
+const isEmpty = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.getPrototypeOf(value) === Object.prototype &&
+  Object.keys(value).length === 0;
+
 const isRaw = (value: unknown): value is RawPixels => has(value, ['rgb']);
 
 function notAnImage(value: unknown, field: string): VicreglError {
@@ -102,7 +109,7 @@ function cropOf(crop: CropRectangle | undefined, field: string): Image {
  */
 export function imageMessage(input: ImageInput, field: string): Image {
   if (input instanceof Uint8Array || isRaw(input)) return sourceOf(input, field);
-  if (!has(input, PLACED)) throw notAnImage(input, field);
+  if (!has(input, PLACED) && !isEmpty(input)) throw notAnImage(input, field);
   return {
     ...sourceOf(input.pixels, `${field}.pixels`),
     ...resizeOf(input.resize, `${field}.resize`),

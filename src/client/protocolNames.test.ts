@@ -72,7 +72,7 @@ describe('requests of JavaScript callers', () => {
       ['photo.jpg', 'String'],
       [null, 'Null'],
       [undefined, 'Undefined'],
-      [{}, 'Object'],
+      [{ file: 'photo.jpg' }, 'Object'],
     ];
     for (const [value, type] of others) {
       const message = new RegExp(
@@ -80,6 +80,7 @@ describe('requests of JavaScript callers', () => {
       );
       assert.throws(() => imageMessage(value as Uint8Array, 'image'), { code: 'INVALID_ARGUMENT', message });
     }
+    assert.deepEqual(imageMessage({}, 'image'), {});
     const pixels = new ArrayBuffer(3) as unknown as Uint8Array;
     assert.throws(() => imageMessage({ pixels }, 'image'), { message: /^image\.pixels: a value of type ArrayBuffer/ });
   });

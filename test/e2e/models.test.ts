@@ -74,6 +74,17 @@ describe('vicregl models', () => {
     assert.deepEqual(JSON.parse(embedded.stdout).shape, [16]);
   });
 
+  it('are found by name where a command takes one: ./models, then those of the package', async () => {
+    const images = join(scratch, 'named');
+    await writePhotographs(images, ['0.jpg', '1.jpg']);
+    const embedded = await vicregl('embed', join(images, '0.jpg'), '--model', 'vicregl-resnet18-half-int8');
+    assert.deepEqual(JSON.parse(embedded.stdout).shape, [256], embedded.stderr);
+    const flags = ['--images', images, '--baseline', 'vicregl-resnet18-half-int8', '--baseline', 'no-such'];
+    const { code, stderr } = await vicregl('evaluate', 'matches', '--model', 'vicregl-resnet18-half', ...flags);
+    assert.equal(code, 1);
+    assert.match(stderr, /--baseline: there is no model "no-such": .*existing models: .*vicregl-resnet18-half/);
+  });
+
   it('quantize and compare skip images that cannot be decoded, and name them', async () => {
     const mixed = join(scratch, 'mixed');
     await writePhotographs(mixed, ['0.jpg', '1.jpg', '2.jpg', '3.jpg']);

@@ -104,7 +104,7 @@ describe('node bin/vicregl.js', () => {
       ],
       [
         ['embed', photo('coffee.jpg'), '--model', join(folder, 'none')],
-        /^vicregl: --model: cannot read .*manifest\.json.*\n$/,
+        /^vicregl: --model: there is no model ".*none": .*existing models: .*vicregl-resnet18-half.*\n$/,
       ],
       [
         ['embed', photo('coffee.jpg'), '--out', 'x.txt'],

@@ -8,6 +8,7 @@ import { probeSizes } from '../../train/probeSchema.js';
 import { loadRun } from '../../train/runFolder.js';
 import { checkpointOption } from '../checkpointFlag.js';
 import { bundledModelFolder } from '../defaults.js';
+import { openModel } from '../modelFolders.js';
 import { ofInput } from '../ofInput.js';
 import { runModel } from '../runModel.js';
 
@@ -30,7 +31,7 @@ export interface EvaluatedModel {
 /** Adds --model, --run and --checkpoint. */
 export function addEvaluatedFlags(command: Command): Command {
   return command
-    .option('--model <dir>', 'model folder (default: the bundled model)')
+    .option('--model <model>', 'model folder, by path or by name (default: the bundled model)')
     .option('--run <dir>', 'run folder of vicregl train, instead of a model')
     .addOption(checkpointOption('checkpoint of the run: latest (default), best, or a step number'));
 }
@@ -47,7 +48,7 @@ export async function openEvaluated(
   if (run === undefined) {
     if (choice !== undefined) throw new ConfigError('--checkpoint requires --run');
     const dir = model ?? bundledModelFolder;
-    const folder = await ofInput('--model', dir, () => openModelFolder(dir));
+    const folder = await ofInput('--model', dir, () => openModel(dir));
     const { resize, crop } = folder.manifest.preprocessing;
     return { folder, sizes: { resize, crop } };
   }

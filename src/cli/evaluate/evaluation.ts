@@ -10,10 +10,10 @@ import type { FeatureNeeds, SubjectSource } from '../../evaluate/subjects/subjec
 import { inOrder } from '../../files/inOrder.js';
 import { checkOutputFile, checkOutputFolder, writeOutputFile } from '../../files/output.js';
 import { withScratch } from '../../files/scratch.js';
-import { openModelFolder } from '../../models/folder.js';
 import { type ShownProgress, showProgress } from '../../progress/work.js';
 import { ConfigError } from '../../train/config.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from '../engine.js';
+import { openModel } from '../modelFolders.js';
 import { ofInput } from '../ofInput.js';
 import { printJson } from '../printJson.js';
 import { wholeNumber } from '../wholeNumber.js';
@@ -37,7 +37,7 @@ export function addEvaluationFlags(command: Command, seedOf: string): Command {
       new Option(
         '--baseline <name>',
         'what to compare with, paired by item: random (the same network with random weights), pixels (raw pixels), a ' +
-          'model folder, or none; repeat it for several (default: random)',
+          'model by path or by name, or none; repeat it for several (default: random)',
       ).argParser((name: string, previous: readonly string[] = []) => [...previous, name]),
     )
     .option('--cache <dir>', 'keep computed features in this folder, and use those that it has')
@@ -77,7 +77,7 @@ function baselinesOf({ baseline = ['random'] }: EvaluationFlags): readonly strin
 
 async function openBaseline(name: string): Promise<Baseline> {
   if (name === 'random' || name === 'pixels') return name;
-  return { model: await ofInput('--baseline', name, () => openModelFolder(name)) };
+  return { model: await ofInput('--baseline', name, () => openModel(name)) };
 }
 
 /**
