@@ -161,6 +161,29 @@ describe('reflection', () => {
     assert.deepEqual([embedding.dtype, embedding.shape, embedding.data.length], ['DATA_TYPE_FLOAT32', [16], 64]);
   });
 
+  test('a client in Go (buf curl) makes calls with only the reflected descriptors, and gets the details of a status', async () => {
+    const buf = (...args: string[]) => {
+      const child = spawn('node_modules/.bin/buf', ['curl', '--http2-prior-knowledge', '--protocol', 'grpc', ...args]);
+      return Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    };
+    const url = (method: string) => `http://${server.address}/vicregl.v1.VicreglService/${method}`;
+    const embedded = { image: { raw: { width: 1, height: 1, rgb: 'AAAA' } } };
+    const [output, problem, [code]] = await buf(url('Embed'), '-d', JSON.stringify(embedded));
+    assert.equal(code, 0, problem);
+    const { embedding } = JSON.parse(output) as { embedding: { dtype: string; shape: number[] } };
+    assert.deepEqual([embedding.dtype, embedding.shape], ['DATA_TYPE_FLOAT32', [16]]);
+    const [, failed, [failure]] = await buf(url('Embed'), '-d', '{"image": {"encoded": "R0lGODlh"}}');
+    assert.notEqual(failure, 0);
+    const { code: status, details } = JSON.parse(failed) as {
+      code: string;
+      details: { type: string; value: string }[];
+    };
+    assert.deepEqual([status, details.map(({ type }) => type)], ['invalid_argument', ['google.rpc.ErrorInfo']]);
+    assert.match(Buffer.from(details[0]!.value, 'base64').toString(), /IMAGE_CORRUPT/);
+    const [methods] = await buf('--list-methods', `http://${server.address}`);
+    assert.ok(methods.split('\n').includes('vicregl.v1.VicreglService/Embed'), methods);
+  });
+
   test('a call can be made from Python with only the reflected descriptors', {
     skip: skipWithoutPython('grpc', 'google.protobuf'),
   }, async () => {

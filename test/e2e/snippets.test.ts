@@ -265,10 +265,17 @@ describe('commands', () => {
         } else if (words[0] === 'curl' && line.includes('127.0.0.1:8080')) {
           const asked = line
             .replaceAll('127.0.0.1:8080', served.httpAddress)
-            .replace(/^curl /, 'curl --fail-with-body -sS ');
+            .replace(/^curl (?!-f )/, 'curl --fail-with-body ')
+            .replace(/^curl /, 'curl -sS ');
           await t.test(line, async () => {
             const { stdout } = await run('bash', ['-o', 'pipefail', '-c', asked], { cwd: folder });
             assert.ok(stdout.length > 0 || line.includes(' -o '), 'nothing is printed');
+          });
+        } else if (words[0] === 'npx' && words[1] === 'buf' && line.includes('127.0.0.1:50051')) {
+          await t.test(line, async () => {
+            const asked = line.replaceAll('127.0.0.1:50051', served.address);
+            const { stdout } = await run('bash', ['-o', 'pipefail', '-c', asked], { cwd: root });
+            assert.ok(stdout.length > 0, 'nothing is printed');
           });
         } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
           await checkScript(words);
