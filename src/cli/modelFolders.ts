@@ -1,17 +1,21 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileProblem } from '../files/fileProblem.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { listModels } from '../models/listModels.js';
 import { ModelFolderError } from '../models/modelFolderError.js';
 import { packagedModels } from './defaults.js';
 
-/** Where models are searched by name: ./models, then the package's own. */
-export const modelParents: readonly string[] = ['models', packagedModels];
+/** Where models are searched by name: ./models, then the package's own, which are the same in a checkout. */
+export function modelParents(): readonly string[] {
+  return resolve('models') === packagedModels ? ['models'] : ['models', packagedModels];
+}
 
 /** The folder of a model by path or by name. @throws ModelFolderError listing the existing models. */
 export async function findModel(nameOrPath: string): Promise<string> {
+  const parents = modelParents();
   let cause: unknown;
-  for (const dir of [nameOrPath, ...modelParents.map((parent) => join(parent, nameOrPath))]) {
+  for (const dir of [nameOrPath, ...parents.map((parent) => join(parent, nameOrPath))]) {
     try {
       await stat(join(dir, 'manifest.json'));
       return dir;
@@ -19,9 +23,10 @@ export async function findModel(nameOrPath: string): Promise<string> {
       cause ??= error;
     }
   }
-  const known = (await listModels(modelParents)).map(({ dir }) => dir);
+  const known = (await listModels(parents)).map(({ dir }) => dir);
   throw new ModelFolderError(
-    `there is no model "${nameOrPath}": it is not a model folder, nor the name of one in ${modelParents.join(' or ')}; existing models: ${known.join(', ') || 'none'}`,
+    `there is no model "${nameOrPath}": it is not a model folder (manifest.json: ${fileProblem(cause)}), nor the name of one in ` +
+      `${parents.join(' or ')}; existing models: ${known.join(', ') || 'none'}`,
     { cause },
   );
 }

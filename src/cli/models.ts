@@ -98,7 +98,7 @@ export function registerModels(program: Command): void {
 }
 
 async function list(): Promise<void> {
-  for (const listed of await listModels(modelParents)) {
+  for (const listed of await listModels(modelParents())) {
     if ('problem' in listed) {
       console.log(`${listed.dir}  not readable: ${listed.problem.split('\n')[0]}`);
       continue;
