@@ -1,6 +1,6 @@
 /**
- * Compares the images a second of `extract` with those of the raw session, in one run whose sides alternate. How its memory grows is measured by
- * extractMemory.ts, as the raw session of this process would be in it.
+ * Compares the images a second of `extract` with those of the raw session, in one run whose sides alternate. How its memory grows is
+ * measured by extractMemory.ts, of the command as a process of its own.
  *
  * The images are JPEG files of 384 x 256 in a folder, cut from the photographs of test/fixtures/photos. The raw session runs the
  * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here. The
@@ -11,11 +11,12 @@
  * `--parts`: the images are extracted in so many parts, between which the raw session is measured.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pLimit from 'p-limit';
 import sharp from 'sharp';
+import { machineName } from '../../src/bench/machine.js';
 import { treeCpuSeconds } from '../../src/bench/processCpu.js';
 import { median } from '../../src/bench/quantile.js';
 import { fastestRaw, type RawForm, rawForms } from '../../src/bench/raw.js';
@@ -152,7 +153,7 @@ try {
   console.log(
     JSON.stringify(
       {
-        machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+        machine: machineName(),
         model: folder.manifest.name,
         images: count,
         format: formatName,

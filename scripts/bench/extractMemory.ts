@@ -10,11 +10,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { type MemorySample, mbPerMinute } from '../../src/bench/growth.js';
+import { machineName } from '../../src/bench/machine.js';
 import { median } from '../../src/bench/quantile.js';
 import { residentMb } from '../../test/support/settledMemory.js';
 
@@ -61,7 +62,7 @@ try {
   console.log(
     JSON.stringify(
       {
-        machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+        machine: machineName(),
         images: done,
         minutes: rounded(minutes),
         mbOfParts: parts.filter((of) => of.length > 0).map((of) => Math.round(median(of.map(({ mb }) => mb)))),

@@ -12,7 +12,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +30,7 @@ import { EXPORT_OPSET, Graph } from '../../src/onnx/graph.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
 // Disables telemetry also in the peers: they have their own ONNX Runtime, and inherit this process' environment.
 import '../../src/onnx/telemetry.js';
+import { machineName } from '../../src/bench/machine.js';
 import { writeSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { writeRandomNetwork } from './randomNetwork.js';
@@ -207,7 +208,7 @@ try {
     JSON.stringify(
       {
         arch,
-        machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+        machine: machineName(),
         concurrency,
         sides: measured.map(({ name, rates, latencies }) => ({
           name,

@@ -11,11 +11,11 @@
  *     [--callers 8] [--queue-images 8] [--seconds 15] [--model DIR] [-- FLAGS OF SERVE]
  */
 import { readFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { connect, type Target } from '../../src/bench/callers.js';
 import { type Caller, runWindow } from '../../src/bench/load.js';
+import { machineName } from '../../src/bench/machine.js';
 import { madePictures } from '../../src/bench/pictures.js';
 import { treePids } from '../../src/bench/processCpu.js';
 import { median, quantile } from '../../src/bench/quantile.js';
@@ -246,7 +246,7 @@ async function measureReloads() {
 
 const parts = values.parts.split(',');
 const report: Record<string, unknown> = {
-  machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+  machine: machineName(),
   model: values.model.split('/').at(-1),
   callers: Number(values.callers),
   targets: TARGETS,

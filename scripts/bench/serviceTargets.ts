@@ -7,10 +7,11 @@
  *     [--concurrency 2,4,8,16] [--method Embed] [-- FLAGS OF SERVE]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bench, type LoadReport } from '../../src/bench/bench.js';
+import { machineName } from '../../src/bench/machine.js';
 import type { BenchMethod } from '../../src/bench/methods.js';
 import { madePictures } from '../../src/bench/pictures.js';
 import { type ServiceCpu, serviceCpuBetween, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
@@ -89,7 +90,7 @@ try {
         JSON.stringify(
           {
             network,
-            machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+            machine: machineName(),
             raw: raws,
             rawTried: [...one.tried, ...(many?.tried ?? [])],
             loads: reports,

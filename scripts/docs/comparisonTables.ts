@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { EvaluationTable, ExperimentReport } from '../../src/experiments/report/gather.js';
+import { differenceText, measureText, verdict } from '../../src/report/numbers.js';
+import type { FigureInfo } from '../../src/report/report.js';
 import { markdownTable, withGenerated } from './generatedPart.js';
 
 /** The tables of docs/results.md, made from the committed reports of experiments (docs/results/NAME.json). */
@@ -18,53 +20,48 @@ const COLUMNS = [
 
 const folder = fileURLToPath(new URL('../../../docs/results/', import.meta.url));
 
-/** Points of a share. Null: a bound that is not known. */
-function points(share: number | null): string {
-  if (share === null) return '?';
-  const text = (100 * share).toFixed(1);
-  return text === '-0.0' ? '0.0' : text;
+/** A figure of an evaluation, as a column. */
+interface Column {
+  readonly label: string;
+  readonly table: EvaluationTable;
+  readonly figure: FigureInfo;
 }
-const signed = (share: number | null): string => (Number(points(share)) > 0 ? `+${points(share)}` : points(share));
 
-/** A value in percent with its interval. */
-function level(table: EvaluationTable | undefined, figure: string, variant: string): string {
-  const of = table?.measures.filter((measure) => measure.variant === variant && measure.figure === figure);
+/** The mean over seeds with its interval; empty where there is none. */
+function level({ table, figure }: Column, variant: string): string {
+  const of = table.measures.filter((measure) => measure.variant === variant && measure.figure === figure.name);
   // Floors have one seed and no mean.
-  const found = of?.find(({ seed }) => seed === null) ?? of?.[0];
-  if (found?.value === undefined || found.value === null) return '';
-  const range = found.interval?.map(points).join(' to ');
-  return `${points(found.value)} %${range === undefined ? '' : ` (${range})`}`;
+  const found = of.find(({ seed }) => seed === null) ?? of[0];
+  return found ? measureText(found, figure.unit) : '';
 }
 
-/** A difference in points with its interval, bold where that excludes 0. */
-function difference(table: EvaluationTable | undefined, figure: string, variant: string): string {
-  const found = table?.differences.find((each) => each.variant === variant && each.figure === figure);
+/** A difference with its interval, bold where that excludes 0. */
+function difference({ table, figure }: Column, variant: string): string {
+  const found = table.differences.find((each) => each.variant === variant && each.figure === figure.name);
   if (found === undefined) return '';
-  const { interval } = found;
-  const text = `${signed(found.difference)}${interval ? ` (${interval.map(signed).join(' to ')})` : ''}`;
-  return interval && ((interval[0] ?? 0) > 0 || (interval[1] ?? 0) < 0) ? `**${text}**` : text;
+  const text = differenceText({ value: found.difference, interval: found.interval }, figure.unit);
+  const isClear = found.interval !== undefined && verdict(found.interval, figure.better) !== 'not excluded';
+  return isClear ? `**${text}**` : text;
 }
 
 /** Both tables of a report: levels, and differences to the baselines. */
 function tablesOf({ definition, tables }: Report): string {
-  const columns = COLUMNS.flatMap(([path, label]) => {
-    const [evaluation, figure] = path.split('.') as [string, string];
-    const table = tables.find(({ name }) => name === evaluation);
-    return table ? [{ label, figure, table }] : [];
+  const columns = COLUMNS.flatMap(([path, label]): Column[] => {
+    const [evaluation, name] = path.split('.');
+    const table = tables.find((one) => one.name === evaluation);
+    const figure = table?.figures.find((one) => one.name === name);
+    return table && figure ? [{ label, table, figure }] : [];
   });
   const variants = [...new Set(tables.flatMap((table) => table.variants))];
-  const levels = variants.map((variant) => [
-    variant,
-    ...columns.map(({ table, figure }) => level(table, figure, variant)),
-  ]);
+  const levels = variants.map((variant) => [variant, ...columns.map((column) => level(column, variant))]);
   const compared = definition.variants.filter(({ name, baseline }) => baseline !== undefined && baseline !== name);
   const differences = compared.map(({ name, baseline }) => [
     `${name} - ${baseline}`,
-    ...columns.map(({ table, figure }) => difference(table, figure, name)),
+    ...columns.map((column) => difference(column, name)),
   ]);
   const heads = columns.map(({ label }) => label);
   const parts = [markdownTable(['variant', ...heads], levels)];
-  if (differences.length > 0) parts.push('Differences in points:', markdownTable(['compared', ...heads], differences));
+  if (differences.length > 0) parts.push('Differences:', markdownTable(['compared', ...heads], differences));
   return parts.join('\n\n');
 }
 

@@ -1,4 +1,7 @@
-/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons, metrics, the format of results, and the tables of comparisons. Run by `npm run docs`. */
+/**
+ * Writes the generated parts of docs/: configuration keys, logged terms, status reasons, metrics, the format of results, and the tables of
+ * comparisons. Run by `npm run docs`.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,8 +1,8 @@
-import { availableParallelism, cpus } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type BenchPlan, bench } from '../bench/bench.js';
 import type { Target } from '../bench/callers.js';
 import type { Load } from '../bench/load.js';
+import { machineName } from '../bench/machine.js';
 import { type BenchMethod, benchMethods } from '../bench/methods.js';
 import { madePictures, readPictures } from '../bench/pictures.js';
 import { treeCpuSeconds } from '../bench/processCpu.js';
@@ -111,7 +111,7 @@ async function runBench(serveFlags: readonly string[], flags: BenchFlags): Promi
     };
     const reports = await bench(plan);
     const raws = raw.sides.map((side) => side.measurement());
-    const machine = `${availableParallelism()} x ${cpus()[0]?.model.trim()}`;
+    const machine = machineName();
     if (flags.json) {
       printJson({ method: flags.method, machine, serveFlags, loads: reports, raw: raws, rawTried: raw.tried });
       return;

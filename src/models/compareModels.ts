@@ -3,7 +3,7 @@ import { createSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type CosineSummary, imageAgreement, runBackbone, summariseCosines } from './agreement.js';
 import type { ModelFolder } from './folder.js';
-import { requireListedData } from './listedData.js';
+import { readListedGraph } from './listedData.js';
 import { ModelFolderError } from './modelFolderError.js';
 
 /** An image as the network takes it, uint8 [1, H, W, 3], with the name of its file. */
@@ -46,7 +46,7 @@ export async function compareModels(
   try {
     // One after the other: the first is closed if the second cannot be opened.
     for (const model of [a, b]) {
-      await requireListedData(model, 'backbone');
+      await readListedGraph(model, 'backbone');
       sessions.push(await createSession(model.graphPath('backbone')!, config));
     }
     const times: [number[], number[]] = [[], []];

@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { openFileSource } from '../checkpoint/byteSource.js';
 import { float16ToFloat32 } from '../tensor/float16.js';
 import { type Tensor, tensor, tensorFromBytes } from '../tensor/tensor.js';
 import { graphKinds, type ModelFolder } from './folder.js';
-import { requireListedData } from './listedData.js';
+import { readListedGraph } from './listedData.js';
 import { ModelFolderError } from './modelFolderError.js';
 import type { WeightSource } from './weightSource.js';
 
@@ -21,7 +20,7 @@ type Initializer = onnxProto.onnx.ITensorProto;
 async function initializerBytes(value: Initializer, path: string): Promise<Uint8Array> {
   if (value.dataLocation !== DataLocation.EXTERNAL) return value.rawData ?? new Uint8Array(0);
   const entries = new Map(value.externalData?.map((entry) => [entry.key, entry.value]));
-  // Listed in the manifest (requireListedData), so it is a plain name inside the folder.
+  // Listed in the manifest (readListedGraph), so it is a plain name inside the folder.
   const source = await openFileSource(join(dirname(path), entries.get('location')!));
   try {
     return await source.read(Number(entries.get('offset') ?? 0), Number(entries.get('length') ?? 0));
@@ -56,8 +55,7 @@ export async function readWeights(folder: ModelFolder): Promise<WeightSource> {
   for (const kind of graphKinds) {
     const path = folder.graphPath(kind);
     if (path === undefined) continue;
-    await requireListedData(folder, kind);
-    const { graph } = onnx.ModelProto.decode(await readFile(path));
+    const { graph } = onnx.ModelProto.decode(await readListedGraph(folder, kind));
     for (const value of graph?.initializer ?? []) {
       if (value.name && PARAMETER.test(value.name)) found.set(value.name, { value, path });
     }

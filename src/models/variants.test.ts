@@ -66,21 +66,25 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
+const sourceOf = (name: string, backbone: BackboneConfig, weights: ReadonlyMap<string, Tensor>) => ({
+  name,
+  version: '1',
+  architecture: architectureOf(backbone),
+  backbone,
+  localProjector: [16, 12],
+  alpha: 0.75,
+  weights,
+  license: 'Apache-2.0',
+  training: {},
+});
+
 for (const [name, backbone] of Object.entries(networks)) {
   describe(`forms of a ${name}`, () => {
     const weights = tinyWeights({ backbone, localProjector: [16, 12] });
     const write = async (form: string, options: Partial<ExportOptions>, of = weights): Promise<ModelFolder> => {
       const dir = join(scratch, `${name}-${form}`);
       const source = {
-        name: form,
-        version: '1',
-        architecture: architectureOf(backbone),
-        backbone,
-        localProjector: [16, 12],
-        alpha: 0.75,
-        weights: of,
-        license: 'Apache-2.0',
-        training: {},
+        ...sourceOf(form, backbone, of),
         source: { file: 'weights.pth', sha256: '0'.repeat(64) },
         evaluation: { probe: { top1: 12.5 } },
       };
@@ -240,18 +244,7 @@ describe('output strides', () => {
 describe('forms of a resnet with weights at the edge', () => {
   const backbone = networks['resnet']!;
   const write = async (dir: string, weights: ReadonlyMap<string, Tensor>, options: Partial<ExportOptions>) => {
-    const source = {
-      name: dir,
-      version: '1',
-      architecture: architectureOf(backbone),
-      backbone,
-      localProjector: [16, 12],
-      alpha: 1,
-      weights,
-      license: 'Apache-2.0',
-      training: {},
-    };
-    await exportModel(join(scratch, dir), source, { precision: 'float32', ...options });
+    await exportModel(join(scratch, dir), sourceOf(dir, backbone, weights), { precision: 'float32', ...options });
     return openModelFolder(join(scratch, dir));
   };
   const changed = (match: RegExp, change: (value: number, i: number) => number) => {

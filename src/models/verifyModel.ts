@@ -3,7 +3,7 @@ import { createSession, runSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkDifference, checkImage } from './check.js';
 import { type GraphKind, graphKinds, type ModelFolder, openModelFolder } from './folder.js';
-import { requireListedData } from './listedData.js';
+import { readListedGraph } from './listedData.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 import { mapsEmbeddingShape, outputShapeProblem } from './modelOutputs.js';
@@ -39,7 +39,7 @@ export async function verifyModel(dir: string): Promise<Verification> {
   let check: Verification['check'];
   for (const kind of kinds) {
     const path = graphPath(kind)!;
-    await requireListedData(folder, kind);
+    await readListedGraph(folder, kind);
     const session = await createSession(path).catch((cause: Error) => {
       throw new ModelFolderError(`${path} cannot be loaded: ${cause.message}`, { cause });
     });
