@@ -11,7 +11,7 @@ import { createInferenceMethods } from './kserve/methods.js';
 import type { CertificateStore } from './operations/auth/certificates.js';
 import { createFailureLog } from './operations/failureLog.js';
 import { createMetrics } from './operations/metrics.js';
-import { startMetricsServer } from './operations/metricsServer.js';
+import { type Readiness, startMetricsServer } from './operations/metricsServer.js';
 import type { ModelDirStatus } from './operations/modelDir/modelDir.js';
 import { registerState } from './operations/stateMetrics.js';
 import { createShutdown, type ShutdownTimes } from './shutdown.js';
@@ -118,6 +118,16 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     ...{ models: service.models, decoder, logger, ...CANARY },
     report: grpc.setHealth,
   });
+  // Metrics listen first, so that a start can be watched; orchestrators may send calls only once gRPC and HTTP are there too.
+  let listening = false;
+  const readiness: Readiness = {
+    get serving() {
+      return listening && monitor.serving;
+    },
+    get problems() {
+      return [...(listening ? [] : ['the listeners are starting']), ...monitor.problems];
+    },
+  };
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
     decoder: () => decoder?.status,
@@ -127,12 +137,12 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       answers: admission.responseBytes.held,
       maps: admission.mapBytes.held,
     }),
-    isReady: () => monitor.serving,
+    isReady: () => readiness.serving,
     modelDir: () => options.modelDir?.(),
     certificateExpires: () => tls?.current.expires,
     spans: () => tracing?.counts,
   });
-  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, monitor, logger).catch(
+  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, readiness, logger).catch(
     async (error: unknown) => {
       stopMeasuring();
       await service.close();
@@ -150,10 +160,11 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   if (httpAddress !== 'off') {
     http = await startHttpServer({
       ...{ address: httpAddress, methods: service.methods, models: service.models, limits, admission, metrics },
-      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page, tracing },
+      ...{ failures, logger, readiness, tls, store: auth?.store, corsOrigins, page, tracing },
     }).catch(closeAll);
   }
   const address = await grpc.listen(options.address, tls).catch(closeAll);
+  listening = true;
   const shutdown = createShutdown(
     {
       transports: [grpc, ...(http ? [http] : [])],

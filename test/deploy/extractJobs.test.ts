@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { folderTree } from '../support/folderTree.js';
 import { long } from '../support/longTests.js';
@@ -17,6 +19,21 @@ import { vicreglInHost } from '../support/vicregl.js';
 /** The jobs in deploy/ that extract features on several machines. */
 
 const TASKS = 4;
+
+test('the Slurm script gives the threads of the task to a model in the task, and none to a service', async () => {
+  const common = ['extract', '--source', '/data/in', '--out', '/data/out'];
+  const env = { ...process.env, SOURCE: '/data/in', OUT: '/data/out', SLURM_CPUS_PER_TASK: '3', VICREGL: 'echo' };
+  for (const [flags, threads] of [
+    [['--local', '--format', 'npy'], ['--threads', '3']],
+    [['--model=models/a'], ['--threads', '3']],
+    [['--model', 'models/a'], ['--threads', '3']],
+    [['--address', '10.0.0.1:50051'], []],
+    [['--what', 'embedding'], []],
+  ] as const) {
+    const { stdout } = await promisify(execFile)('bash', ['deploy/extract.sbatch', ...flags], { env });
+    assert.equal(stdout.trim(), [...common, ...threads, '--resume', ...flags].join(' '));
+  }
+});
 
 test('the Slurm array, one task of which is killed and requeued, gives the folder of a single run', {
   skip: skipWithoutSlurm(),
