@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Container images of the service with the bundled model; see docs/service.md for their use.
+# Container images of the service with the bundled model; see docs/service/operations.md for their use.
 #   docker build -t vicregl .                          CPU, on Debian slim (the last stage)
 #   docker build --target cuda -t vicregl:cuda .       CUDA 13 and cuDNN 9, x64; requires driver 580 or later on the host
 

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
 import { requireFreePlace } from '../models/folder.js';
+import { CARD_FILE } from '../models/formCard.js';
 import { UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
 import { withProgress } from '../progress/work.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
@@ -61,7 +62,7 @@ export function registerExport(program: Command): void {
     files.set('environment.json', await ofInput('<run>', environment, () => readFile(environment)));
     const init = await initialSourceOf(run);
     const { card } = flags;
-    if (card !== undefined) files.set('README.md', await ofInput('--card', card, () => readFile(card)));
+    if (card !== undefined) files.set(CARD_FILE, await ofInput('--card', card, () => readFile(card)));
     // Only up to the checkpoint: a run in progress has later lines, and the last one may be incomplete.
     const log = await readRunLog(run, checkpoint.step);
     files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));

@@ -32,12 +32,13 @@ function assertFinding(
   else assert.match(finding.advice ?? '', advice);
 }
 
-test('Node is compared by numbers, and an old one is an error', () => {
-  for (const version of ['v20.17.0', 'v20.18.1', 'v22.0.0', 'v100.0.0']) {
-    assertFinding(checkNode(version, '>=20.17', 'linux-x64'), 'ok', /^Node v\d/);
+test('a Node outside the range of package.json is an error', () => {
+  const range = '^20.19.0 || >=22.12.0';
+  for (const version of ['v20.19.0', 'v20.20.1', 'v22.12.0', 'v100.0.0']) {
+    assertFinding(checkNode(version, range, 'linux-x64'), 'ok', /^Node v\d/);
   }
-  for (const version of ['v20.9.0', 'v18.20.4', 'v9.0.0']) {
-    assertFinding(checkNode(version, '>=20.17', 'linux-x64'), 'error', />=20\.17 is needed/, /Install a newer Node/);
+  for (const version of ['v20.9.0', 'v20.18.3', 'v21.7.3', 'v22.11.0', 'v18.20.4', 'v9.0.0']) {
+    assertFinding(checkNode(version, range, 'linux-x64'), 'error', />=22\.12\.0 is needed/, /Install another Node/);
   }
 });
 

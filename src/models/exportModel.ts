@@ -18,6 +18,7 @@ import { requireArchitecture } from './architecture.js';
 import { recordCheck } from './check.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
 import { type GraphKind, requireFreePlace, writeModelFolder } from './folder.js';
+import { CARD_FILE, formCard } from './formCard.js';
 import type { Manifest } from './manifest.js';
 import { buildGraphs } from './modelGraphs.js';
 import { modelInput, modelOutputs, type StageOutput } from './modelOutputs.js';
@@ -127,6 +128,10 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
     ...(source.evaluation && { evaluation: source.evaluation }),
     training: source.training,
   };
+  const card = source.files?.get(CARD_FILE);
+  if (source.formOf && card !== undefined) {
+    files.set(CARD_FILE, new TextEncoder().encode(formCard(new TextDecoder().decode(card), source.formOf, manifest)));
+  }
   return writeModelFolder(dir, manifest, files, {
     force,
     ...(check && {

@@ -32,7 +32,9 @@ export interface ExportSource {
   /** The file that the weights came from. */
   readonly source?: Manifest['source'];
   readonly evaluation?: Manifest['evaluation'];
-  /** Further files of the folder: configuration, log, pictures. */
+  /** The model whose weights these are, where a model is written in another form. */
+  readonly formOf?: Pick<Manifest, 'name' | 'version' | 'precision'>;
+  /** Further files of the folder: card, configuration, log, pictures. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
 }
 

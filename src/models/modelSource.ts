@@ -35,6 +35,7 @@ export async function modelSource(folder: ModelFolder, name: string): Promise<Ex
     training: manifest.training,
     ...(manifest.source && { source: manifest.source }),
     ...(manifest.evaluation && { evaluation: manifest.evaluation }),
+    formOf: { name: manifest.name, version: manifest.version, precision: manifest.precision },
     files,
   };
 }

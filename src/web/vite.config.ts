@@ -14,6 +14,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // The notices of the libraries in the bundles (MIT), which minification removes.
+    license: { fileName: 'licenses.md' },
     rolldownOptions: { input: [inFolder('index.html'), inFolder('runs.html')] },
   },
 });

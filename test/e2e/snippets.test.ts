@@ -287,7 +287,8 @@ describe('commands', () => {
             );
           }
         } else {
-          const known = notRun !== undefined || line === stubsLine(line) || ['for', 'done'].includes(words[0] ?? '');
+          const known =
+            notRun !== undefined || line === stubsLine(line) || ['for', 'done', 'export'].includes(words[0] ?? '');
           assert.ok(
             known || words.length === 0,
             `${line}: nothing runs it; say why by a comment <!-- not run: REASON -->`,
@@ -296,6 +297,23 @@ describe('commands', () => {
       }
     });
   }
+});
+
+test('a page sets the variables of the experiments that it runs, before the first command', async () => {
+  const found: string[] = [];
+  for (const page of new Set(snippets.map(({ place }) => place.split(':')[0]!))) {
+    const variables: Record<string, string> = {};
+    for (const { text } of of('sh').filter(({ place }) => place.startsWith(`${page}:`))) {
+      for (const line of commandsOf(text)) {
+        for (const [, name, value] of line.matchAll(/(?:^|\s)([A-Z]+)=(\S+)/g)) variables[name!] = value!;
+        const file = /experiments (?:run|list) (experiments\/\S+\.yaml)/.exec(line)?.[1];
+        if (file === undefined) continue;
+        await loadExperiment(join(root, file), { recipePath, evaluationCommand, variables });
+        found.push(page);
+      }
+    }
+  }
+  assert.deepEqual([...new Set(found)].sort(), ['README.md', 'docs/experiments.md', 'docs/results.md']);
 });
 
 /** Lines of the block that generates the Python stubs. */
