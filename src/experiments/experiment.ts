@@ -86,7 +86,8 @@ function required<T>(value: T | undefined, key: string, path: string, hint: stri
   return value;
 }
 
-const didYouMean = (name: string, known: readonly string[]): string => {
+/** A hint after an unknown name: the one that is probably meant, or all. */
+export const didYouMean = (name: string, known: readonly string[]): string => {
   const meant = nearest(name, known);
   return meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`;
 };

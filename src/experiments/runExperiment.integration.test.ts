@@ -52,6 +52,16 @@ describe('runExperiment', long, () => {
     );
     assert.equal(measures.length, 6);
 
+    // Another variant as the baseline: the same differences with the other sign.
+    const turned = (await tiny.gather(['whole'], undefined, 'vicregl')).tables[0]!.differences;
+    assert.deepEqual(
+      turned.map(({ variant, baseline, difference }) => ({ variant, baseline, difference })),
+      differences.map(({ difference }) => ({ variant: 'vicreg', baseline: 'vicregl', difference: -difference! })),
+    );
+    await assert.rejects(tiny.gather(['whole'], undefined, 'vicrgl'), {
+      message: '--baseline: there is no variant "vicrgl"; did you mean vicregl?',
+    });
+
     const again = await run('whole');
     assert.equal(again.summary.done, 4);
     assert.deepEqual(commands, []);

@@ -143,9 +143,12 @@ export async function tinyExperiments() {
     return { summary, lines, commands };
   }
 
-  const gather = async (outs: readonly string[], floors?: string) => {
+  const gather = async (outs: readonly string[], floors?: string, baseline?: string) => {
     const folders = outs.map((out) => join(root, out));
-    return gatherExperiment(folders, floors === undefined ? {} : { floors: join(root, floors) });
+    return gatherExperiment(folders, {
+      ...(floors !== undefined && { floors: join(root, floors) }),
+      ...(baseline !== undefined && { baseline }),
+    });
   };
   return {
     root,

@@ -34,6 +34,7 @@ interface RunFlags extends CellFlags {
 interface ReportFlags {
   readonly out?: string;
   readonly floors?: string;
+  readonly baseline?: string;
 }
 
 function shardOf(text: string): Shard {
@@ -188,8 +189,9 @@ export function registerExperiments(program: Command): void {
       '--floors <dir>',
       'folder of an experiment that measured what all are compared with, such as random weights: its rows stand in brackets',
     )
-    .action(async (folders: string[], { out = `${folders[0]}/report`, ...floors }: ReportFlags) => {
+    .option('--baseline <variant>', "compare all others with this variant, in place of the file's baseline")
+    .action(async (folders: string[], { out = `${folders[0]}/report`, ...options }: ReportFlags) => {
       await checkOutputFolder('--out', out);
-      process.stdout.write(await writeExperimentReport(await gatherExperiment(folders, floors), out));
+      process.stdout.write(await writeExperimentReport(await gatherExperiment(folders, options), out));
     });
 }

@@ -10,6 +10,7 @@ import { type CellRecord, readRecord } from '../cellRecord.js';
 import { cellFolder } from '../cells.js';
 import { settingsChanges } from '../changes.js';
 import type { Definition } from '../definition.js';
+import { didYouMean } from '../experiment.js';
 import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
@@ -284,17 +285,33 @@ async function readCells(folders: readonly string[], definition: Definition) {
   return { cells, missing };
 }
 
+export interface GatherOptions {
+  readonly floors?: string;
+  readonly baseline?: string;
+}
+
+/** The definition in which every other variant is compared with one. */
+function withBaseline(definition: Definition, baseline: string): Definition {
+  const names = definition.variants.map(({ name }) => name);
+  if (!names.includes(baseline)) {
+    throw new ExperimentError(`--baseline: there is no variant "${baseline}"; ${didYouMean(baseline, names)}`);
+  }
+  return { ...definition, variants: definition.variants.map((variant) => ({ ...variant, baseline })) };
+}
+
 /**
  * Reads the cells of an experiment.
  * @param folders of `experiments run`: parts of one experiment.
  * @param floors folder of another experiment whose variants and baselines stand in the tables of evaluations of the same names.
- * @throws ExperimentError for folders that do not belong together, and evaluations on different data.
+ * @param baseline the variant with which all others are compared, in place of those of the file.
+ * @throws ExperimentError for folders that do not belong together, evaluations on different data, and an unknown variant.
  */
 export async function gatherExperiment(
   folders: readonly string[],
-  { floors }: { readonly floors?: string } = {},
+  { floors, baseline }: GatherOptions = {},
 ): Promise<ExperimentReport> {
-  const definition = mergeDefinitions(folders, await inOrder(folders, completeDefinition));
+  const merged = mergeDefinitions(folders, await inOrder(folders, completeDefinition));
+  const definition = baseline === undefined ? merged : withBaseline(merged, baseline);
   const { cells, missing } = await readCells(folders, definition);
   const floorCells = floors === undefined ? [] : (await readCells([floors], await completeDefinition(floors))).cells;
   const ofVariant = (name: string) => cells.filter((cell) => cell.variant === name);
