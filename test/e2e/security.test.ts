@@ -122,7 +122,14 @@ describe('TLS', () => {
       assert.equal(failed!.ok, false);
       assert.match(failed!.message, /tlsCert: .* expired on/);
       assert.equal(await shownSerial(service.server.address), before);
-      await writeIdentity(folder, 'renewed', authority.sign('third'));
+      const third = authority.sign('third');
+      // A copy of a chain that is seen in the middle of its second certificate.
+      await writeIdentity(folder, 'renewed', { ...third, cert: third.cert + authority.cert.slice(0, 600) });
+      const [half] = await service.reload();
+      assert.equal(half!.ok, false);
+      assert.match(half!.message, /tlsCert: .*renewed\.crt is incomplete/);
+      assert.equal(await shownSerial(service.server.address), before);
+      await writeIdentity(folder, 'renewed', third);
       assert.equal((await service.reload())[0]!.ok, true);
       assert.notEqual(await shownSerial(service.server.address), before);
       await open.model();
