@@ -69,8 +69,11 @@ export interface RunningServer {
   close(force?: boolean): Promise<void>;
 }
 
-/** What a start has opened so far, by name, with what closes it. */
-type Opened = Map<'models' | 'tracing' | 'health' | 'state' | 'metrics' | 'http', () => unknown>;
+/** What a start opens. */
+type Part = 'models' | 'tracing' | 'health' | 'state' | 'metrics' | 'http';
+
+/** What a start has opened so far, with what closes it. */
+type Opened = Map<Part, () => unknown>;
 
 /**
  * Starts the service: gRPC with health and reflection, HTTP, and metrics. When it resolves, calls are answered.
@@ -79,7 +82,7 @@ type Opened = Map<'models' | 'tracing' | 'health' | 'state' | 'metrics' | 'http'
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { models, decoder, tracing } = options;
-  const opened: Opened = new Map([
+  const opened: Opened = new Map<Part, () => unknown>([
     ['models', () => Promise.allSettled([...models.map(({ engine }) => engine.close()), decoder?.close()])],
     ['tracing', () => tracing?.close()],
   ]);
