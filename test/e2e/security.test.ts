@@ -221,6 +221,19 @@ describe('tokens', () => {
     await assert.rejects(listServices(service.server.address), /UNAUTHENTICATED/);
     const closed = await start({ tokensFile: path(), openHealth: false });
     await assert.rejects(checkHealth(closed.server.address), /UNAUTHENTICATED/);
+    await assert.rejects(listServices(closed.server.address), /UNAUTHENTICATED/);
+    await assert.rejects(closed.client().model(), failsWith('UNAUTHENTICATED', /./));
+    const text = await (await fetch(`http://${closed.server.metricsAddress}/metrics`)).text();
+    const counted = text.matchAll(/^vicregl_requests(?:_rejected)?_total\{method="(\w+)".* [1-9]\d*$/gm);
+    assert.deepEqual(
+      [...counted].map(([, method]) => method),
+      ['GetModel', 'GetModel'],
+      'calls of health and reflection are not',
+    );
+    assert.ok(
+      closed.lines.some((line) => /"method":"Check"/.test(line)),
+      'but they are logged',
+    );
     await closed.stop();
   });
 
