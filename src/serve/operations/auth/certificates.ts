@@ -24,6 +24,12 @@ export interface Certificates {
   readonly names: string;
 }
 
+/** Number of days before a certificate expires at which its operator is warned. */
+const WARN_DAYS = 14;
+
+/** Whether a certificate should be renewed now. */
+export const expiresSoon = (expires: Date): boolean => expires.getTime() - Date.now() < WARN_DAYS * 86_400_000;
+
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /** A block of any kind, such as a key in the same file. */
