@@ -4,7 +4,8 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard';
 import * as prometheus from '@grafana/grafana-foundation-sdk/prometheus';
 import * as stat from '@grafana/grafana-foundation-sdk/stat';
 import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries';
-import { FAULTS } from './faults.js';
+import { EXCUSED, FAULTS } from './faults.js';
+import { LONG_CALLS } from './longCalls.js';
 
 /** The Grafana dashboard of the service. `scripts/deploy/writeDeploy.ts` writes it to deploy/grafana-dashboard.json. */
 
@@ -90,6 +91,9 @@ const busy = share(
   sum('instance', of('vicregl_workers', 'state=~"idle|busy"')),
 );
 
+const faults = sum('', rate('vicregl_requests_total', `code=~"${FAULTS}"`));
+const excused = sum('', rate('vicregl_requests_rejected_total', `reason=~"${EXCUSED}"`));
+
 const rows: readonly { readonly title: string; readonly panels: readonly Builder<dashboard.Panel>[] }[] = [
   {
     title: 'Overview',
@@ -104,14 +108,16 @@ const rows: readonly { readonly title: string; readonly panels: readonly Builder
         'Errors',
         {
           unit: 'percentunit',
-          description: 'Share of the calls that failed with INTERNAL, UNKNOWN, UNAVAILABLE or DATA_LOSS.',
+          description:
+            'Share of the calls that failed with INTERNAL, UNKNOWN, UNAVAILABLE or DATA_LOSS, without those whose caller broke HTTP/2 ' +
+            'or outlasted the age of its connection.',
         },
-        share(sum('', rate('vicregl_requests_total', `code=~"${FAULTS}"`)), sum('', rate('vicregl_requests_total'))),
+        share(`(${faults} - (${excused} or ${faults} * 0))`, sum('', rate('vicregl_requests_total'))),
       ),
       figure(
         'Latency p99',
-        { unit: 's', description: 'From the request message to the reply, all methods.' },
-        quantile(0.99, '', 'vicregl_request_duration_seconds'),
+        { unit: 's', description: 'From the request message to the reply, all methods but batches and streams.' },
+        quantile(0.99, '', 'vicregl_request_duration_seconds', `method!~"${LONG_CALLS}"`),
       ),
       figure(
         'Queue',

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type Examined, examine } from '../doctor/doctor.js';
 import { type Finding, type Severity, worst } from '../doctor/finding.js';
+import type { ServeConfig } from '../serve/config/schema.js';
 import { printJson } from './printJson.js';
 
 interface DoctorFlags {
@@ -17,8 +18,8 @@ export function registerDoctor(program: Command): void {
   program
     .command('doctor')
     .description(
-      'Examine this machine for the service: Node, ONNX Runtime, sharp, CUDA, limits, memory, ports, models. Exits with 1 if ' +
-        'something keeps the service from running, else with 0.',
+      'Examine this machine for the service: Node, ONNX Runtime, sharp, CUDA, limits, memory, ports, TLS, tokens, models. Exits ' +
+        'with 1 if something keeps the service from running, else with 0.',
     )
     .option('--config <file>', "the service's configuration file (VICREGL_CONFIG); its variables are read, too")
     .option('--model <model>', 'model folder, by path or by name; may be repeated', (name, before: string[] = []) => [
@@ -52,12 +53,13 @@ async function examined(flags: Omit<DoctorFlags, 'json'>): Promise<Examined> {
   const { address, httpAddress, metricsAddress, adminAddress } = config;
   const addresses = Object.entries({ address, httpAddress, metricsAddress, adminAddress });
   const { kind: device, ids } = readDevice(config.device);
-  const { modelDir } = config;
-  const named = config.model ?? (modelDir === undefined ? [bundledModelFolder] : []);
-  const models = [...named, ...(modelDir === undefined ? [] : await newestModels(modelDir))];
+  const modelDir = config.modelDir === undefined ? undefined : await scanned(config.modelDir);
+  const models = config.model ?? (modelDir === undefined ? [bundledModelFolder] : []);
   return {
     device,
     models,
+    modelDir,
+    security: await securityOf(config),
     listeners: addresses
       .filter(([, each]) => each !== 'off')
       .map(([key, each]) => {
@@ -66,19 +68,42 @@ async function examined(flags: Omit<DoctorFlags, 'json'>): Promise<Examined> {
       }),
     memory: {
       bounds: { requestBytes, queueBytes, mapBytes, responseBytes, storedFeaturesBytes },
-      workers: config.workers * Math.max(1, ids.length) * models.length,
+      workers: config.workers * Math.max(1, ids.length) * (models.length + (modelDir?.models.length ?? 0)),
       decodeProcesses,
     },
   };
 }
 
-/** The folder of the highest version of each model in a models directory; the directory itself if it cannot be read. */
-async function newestModels(dir: string): Promise<string[]> {
+/** How the service reads the files of TLS and tokens. */
+async function securityOf(config: ServeConfig): Promise<Examined['security']> {
+  const { expiresSoon, readCertificates } = await import('../serve/operations/auth/certificates.js');
+  const { readTokens } = await import('../serve/operations/auth/tokensFile.js');
+  const { adminProblem } = await import('../serve/operations/adminServer.js');
+  const { tlsCert, tlsKey, tlsClientCa, adminAddress } = config;
+  return {
+    async certificate() {
+      if (tlsCert === undefined || tlsKey === undefined) return undefined;
+      const { names, expires } = await readCertificates({ tlsCert, tlsKey, tlsClientCa });
+      return { names, expires, soon: expiresSoon(expires) };
+    },
+    async tokens() {
+      const entries = await readTokens(config);
+      const problem = adminProblem(adminAddress, entries?.some(({ admin }) => admin) ?? false);
+      if (problem !== undefined) throw new Error(problem);
+      return entries?.length;
+    },
+  };
+}
+
+/** What a models directory holds. */
+async function scanned(dir: string): Promise<NonNullable<Examined['modelDir']>> {
   const { scanModelDir } = await import('../serve/operations/modelDir/scan.js');
+  const { fileProblem } = await import('../files/fileProblem.js');
   try {
-    return [...(await scanModelDir(dir)).models.values()].map(([newest]) => newest!.dir);
-  } catch {
-    return [dir];
+    const { models, misplaced } = await scanModelDir(dir);
+    return { dir, models: [...models].map(([name, versions]) => ({ name, versions })), misplaced };
+  } catch (thrown) {
+    return { dir, problem: fileProblem(thrown), models: [], misplaced: [] };
   }
 }
 

@@ -11,6 +11,7 @@ import type { Reloadable } from '../serve/operations/reload.js';
 import { createServer } from '../serve/server.js';
 import { serveUntilSignal } from '../serve/shutdown.js';
 import { openTracing } from '../serve/tracing/openTracing.js';
+import { reloadOnHangUps } from './hangUps.js';
 import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
@@ -44,16 +45,17 @@ export function registerServe(program: Command): void {
       modelParts.push({
         name: `models of ${config.modelDir}`,
         modelNames: () => modelDir?.names ?? [],
-        reload: async () => modelDir?.reload() ?? '',
+        reload: async (name) => modelDir?.reload(name) ?? '',
       });
     }
     const { tls, store, reload } = await openSecurity(config, logger, modelParts);
     const limits = limitsOf(config);
     const { sources: models, modelDir } = await openServedModels(config, limits, logger);
     const decoder = await openDecoder(limits, (message) => logger.info(message)).catch(async (error: unknown) => {
-      await Promise.all(models.map(({ engine }) => engine.close()));
+      await Promise.allSettled(models.map(({ engine }) => engine.close()));
       throw error;
     });
+    // It throws nothing.
     const tracing = await openTracing(process.env, logger, packageVersion());
     const auth = store && { store, openHealth };
     const shutdown = { delayMs: drainDelayMs, graceMs: drainMs };
@@ -77,13 +79,9 @@ export function registerServe(program: Command): void {
       ...{ address: adminAddress, tls, store, reload, logger },
       config: () => redactConfig(resolved),
     }).catch(async (error: unknown) => {
+      modelDir?.stop();
       await server.close(true);
       throw error;
-    });
-    process.on('SIGHUP', () => {
-      logger.info({ signal: 'SIGHUP' }, 'reloading');
-      // It logs its own failures.
-      void reload();
     });
     const close = (): Promise<void> => {
       modelDir?.stop();
@@ -107,9 +105,17 @@ export function registerServe(program: Command): void {
       },
       'serving',
     );
-    await ended;
-    await admin.close();
-    // A worker that hangs while it opens a model for a reload would keep the process alive; it ends with the process.
-    setTimeout(() => process.exit(), EXIT_MS).unref();
+    reloadOnHangUps(() => {
+      logger.info({ signal: 'SIGHUP' }, 'reloading');
+      // It logs its own failures.
+      void reload();
+    });
+    try {
+      await ended;
+    } finally {
+      await admin.close();
+      // A worker that hangs while it opens a model for a reload would keep the process alive; it ends with the process.
+      setTimeout(() => process.exit(), EXIT_MS).unref();
+    }
   });
 }

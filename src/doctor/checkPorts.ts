@@ -12,12 +12,16 @@ export interface ConfiguredListener {
   readonly port: number;
 }
 
-/** The code of the error with which a port cannot be bound; undefined if it can. It is released again. */
-export function tryListen({ host, port }: ConfiguredListener): Promise<string | undefined> {
+/** A port that is bound until it is released, or the code of the error with which it cannot be bound. */
+type Bound = { readonly release: () => Promise<void> } | { readonly code: string };
+
+export function tryListen({ host, port }: ConfiguredListener): Promise<Bound> {
   return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', (thrown: NodeJS.ErrnoException) => resolve(thrown.code ?? messageOf(thrown)));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
+    // Whoever connects meanwhile would keep it from closing.
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', (thrown: NodeJS.ErrnoException) => resolve({ code: thrown.code ?? messageOf(thrown) }));
+    const release = () => new Promise<void>((done) => server.close(() => done()));
+    server.listen({ host, port, exclusive: true }, () => resolve({ release }));
   });
 }
 
@@ -36,21 +40,31 @@ const adviceFor: Readonly<Record<string, string>> = {
 const OTHERWISE = 'Check the address of the key: it is HOST:PORT, where HOST is an address of this machine.';
 
 /**
- * Whether the addresses of the configuration can be bound.
+ * Whether the addresses of the configuration can be bound, all at once.
  * @param runs whether a service already answers at the first of them; then taken ports are its own
  */
 export async function checkPorts(
   listeners: readonly ConfiguredListener[],
-  listen: (listener: ConfiguredListener) => Promise<string | undefined>,
+  listen: (listener: ConfiguredListener) => Promise<Bound>,
   runs: () => Promise<boolean>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
+  const held: { readonly listener: ConfiguredListener; readonly release: () => Promise<void> }[] = [];
   let running: boolean | undefined;
   for (const listener of listeners) {
     const place = `${listener.key}: ${listener.host.includes(':') ? `[${listener.host}]` : listener.host}:${listener.port}`;
-    const code = await listen(listener);
-    if (code === undefined) {
+    const bound = await listen(listener);
+    if ('release' in bound) {
+      held.push({ listener, release: bound.release });
       findings.push(ok(CHECK, `${place} is free`));
+      continue;
+    }
+    const { code } = bound;
+    // Such as localhost beside 127.0.0.1, of which the configuration cannot know that they are one.
+    const ours = held.find((each) => code === 'EADDRINUSE' && each.listener.port === listener.port);
+    if (ours) {
+      const advice = 'Give each listener a port of its own, or switch one off.';
+      findings.push(error(CHECK, `${place} is taken by ${ours.listener.key} of the same configuration`, advice));
       continue;
     }
     const advice = adviceFor[code] ?? OTHERWISE;
@@ -65,5 +79,6 @@ export async function checkPorts(
         : error(CHECK, `${place} cannot be used (${code})`, advice),
     );
   }
+  await Promise.all(held.map(({ release }) => release()));
   return findings;
 }

@@ -13,6 +13,7 @@ import { checkModels } from './checkModels.js';
 import { checkNode } from './checkNode.js';
 import { checkPorts } from './checkPorts.js';
 import { checkRuntime } from './checkRuntime.js';
+import { checkSecurity } from './checkSecurity.js';
 import { type Finding, worst } from './finding.js';
 
 /** Every finding of every check: its severity, what it names, and that whatever is not ok says what to do. */
@@ -154,10 +155,15 @@ test('each port that cannot be used is an error by its reason, unless a service 
     { key: 'address', host: '0.0.0.0', port: 443 },
     { key: 'metricsAddress', host: '::1', port: 9464 },
   ];
+  let held = 0;
   const with_ = (code: string | undefined, runs = false) =>
     checkPorts(
       listeners,
-      async ({ port }) => (port === 443 ? code : undefined),
+      async ({ port }) => {
+        if (port === 443 && code !== undefined) return { code };
+        held++;
+        return { release: async () => void held-- };
+      },
       async () => runs,
     );
   const [free, other] = await with_(undefined);
@@ -168,6 +174,99 @@ test('each port that cannot be used is an error by its reason, unless a service 
   assertFinding((await with_('EACCES', true))[0], 'error', /EACCES/, /CAP_NET_BIND_SERVICE/);
   assertFinding((await with_('EADDRNOTAVAIL'))[0], 'error', /EADDRNOTAVAIL/, /No interface/);
   assertFinding((await with_('ENOTFOUND'))[0], 'error', /ENOTFOUND/, /HOST:PORT/);
+  assert.equal(held, 0, 'every port is released');
+});
+
+test('all listeners are bound at once: two for one port are an error that names both', async () => {
+  const names = ['localhost', '127.0.0.1'];
+  const bound = new Set<number>();
+  const [first, second] = await checkPorts(
+    names.map((host, i) => ({ key: ['address', 'adminAddress'][i]!, host, port: 9465 })),
+    async ({ port }) => {
+      if (bound.has(port)) return { code: 'EADDRINUSE' };
+      bound.add(port);
+      return { release: async () => void bound.delete(port) };
+    },
+    async () => assert.fail('no service has the port'),
+  );
+  assertFinding(first, 'ok', /^address: localhost:9465 is free$/);
+  assertFinding(second, 'error', /^adminAddress: 127\.0\.0\.1:9465 is taken by address of the same/, /port of its own/);
+});
+
+test('files of TLS and tokens are read as the service reads them', async () => {
+  const expires = new Date('2030-01-02T03:04:05Z');
+  const certificate = (soon: boolean) => async () => ({ names: 'DNS:localhost', expires, soon });
+  const none = async () => undefined;
+  const [tls, tokens] = await checkSecurity({ certificate: certificate(false), tokens: async () => 1 });
+  assertFinding(tls, 'ok', /^TLS with the certificate of DNS:localhost, valid until 2030-01-02T03:04:05\.000Z$/);
+  assertFinding(tokens, 'ok', /^1 token$/);
+  const [soon, open] = await checkSecurity({ certificate: certificate(true), tokens: none });
+  assertFinding(soon, 'warning', /2030/, /renew it/);
+  assertFinding(open, 'ok', /^no tokens/);
+  const fails = async () => {
+    throw new Error('the configuration has 2 problems:\n  tokensFile: one\n  two');
+  };
+  const [off, wrong] = await checkSecurity({ certificate: none, tokens: fails });
+  assertFinding(off, 'ok', /^no TLS$/);
+  assertFinding(wrong, 'error', /list of tokens cannot be used/, /tokensFile: one; two\. The service does not start/);
+});
+
+test('a model that is given twice is an error', async () => {
+  const { folder, remove } = await withTinyModel();
+  try {
+    const [first, again] = await checkModels(['a', 'b'], async () => folder.dir);
+    assertFinding(first, 'ok', /^tiny@1/);
+    assertFinding(again, 'error', /^b cannot be served$/, /tiny@1 is given twice/);
+    const versions = [{ version: '1', dir: folder.dir }];
+    const facts = { dir: 'models', models: [{ name: 'tiny', versions }], misplaced: [] };
+    const [, inDir] = await checkModels(['a'], async () => folder.dir, facts);
+    assertFinding(inDir, 'error', /^tiny@1 cannot be served$/, /tiny@1 is given twice/);
+  } finally {
+    await remove();
+  }
+});
+
+test('of a models directory, one version that works is enough for each model, and one model for the start', async () => {
+  const [good, bad] = [await withTinyModel(), await withTinyModel()];
+  try {
+    await writeFile(join(bad.folder.dir, Object.keys(bad.folder.manifest.files)[0]!), 'damaged');
+    const [whole, damaged] = [good.folder.dir, bad.folder.dir];
+    const check = (models: Record<string, readonly (readonly [string, string])[]>, misplaced: string[] = []) =>
+      checkModels([], async () => assert.fail(), {
+        dir: 'models',
+        models: Object.entries(models).map(([name, versions]) => ({
+          name,
+          versions: versions.map(([version, dir]) => ({ version, dir })),
+        })),
+        misplaced,
+      });
+    const older = await check(
+      {
+        tiny: [
+          ['4', damaged],
+          ['1', whole],
+        ],
+      },
+      ['flat'],
+    );
+    assert.equal(older.length, 3);
+    assertFinding(older[0], 'ok', /^tiny@1: /);
+    assertFinding(older[1], 'warning', /^tiny\/4 cannot be served$/, /is damaged.*Version 1 is served in its place/);
+    assertFinding(older[2], 'warning', /^flat\/manifest\.json/, /move the model to flat\/VERSION\//);
+    const other = await check({ tiny: [['1', whole]], misnamed: [['1', whole]] });
+    assertFinding(
+      other[1],
+      'warning',
+      /^misnamed\/1/,
+      /is of tiny@1, not of misnamed@1\. No version of misnamed is served/,
+    );
+    const none = await check({ tiny: [['1', damaged]] });
+    assertFinding(none[0], 'error', /^models has no model that can be served$/, /every version is refused/);
+    assertFinding(none[1], 'warning', /^tiny\/1/, /No version of tiny/);
+    assertFinding((await check({}))[0], 'error', /^models has no model/, /holds no NAME\/VERSION\/manifest\.json/);
+  } finally {
+    await Promise.all([good.remove(), bad.remove()]);
+  }
 });
 
 test('a model whose files are not as listed is an error that names the file, and the others are still checked', async () => {

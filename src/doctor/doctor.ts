@@ -6,16 +6,21 @@ import { checkDevice } from './checkDevice.js';
 import { checkFileLimit } from './checkFileLimit.js';
 import { checkImages, loadSharp } from './checkImages.js';
 import { checkMemory, type MemoryFacts } from './checkMemory.js';
+import type { ModelDirFacts } from './checkModels.js';
 import { checkNode } from './checkNode.js';
 import { type ConfiguredListener, checkPorts, tryListen } from './checkPorts.js';
 import { checkRuntime, loadRuntime } from './checkRuntime.js';
+import { checkSecurity, type SecurityFacts } from './checkSecurity.js';
 import { error, type Finding, messageOf } from './finding.js';
 
 /** What the configuration of the service says about this machine. */
 export interface Examined {
   readonly device: 'auto' | 'cpu' | 'cuda';
+  /** Models by path or name. */
   readonly models: readonly string[];
+  readonly modelDir?: ModelDirFacts | undefined;
   readonly listeners: readonly ConfiguredListener[];
+  readonly security: SecurityFacts;
   readonly memory: Pick<MemoryFacts, 'bounds' | 'workers' | 'decodeProcesses'>;
 }
 
@@ -49,7 +54,7 @@ async function deviceFindings(device: Examined['device']): Promise<Finding[]> {
 }
 
 async function configured(
-  { device, models, listeners, memory }: Examined,
+  { device, models, modelDir, listeners, security, memory }: Examined,
   { findModel, serviceAnswers }: DoctorOptions,
 ): Promise<Finding[]> {
   const { checkModels } = await import('./checkModels.js');
@@ -63,7 +68,8 @@ async function configured(
       ...memory,
     }),
     ...(await checkPorts(listeners, tryListen, () => serviceAnswers(listeners[0]!))),
-    ...(await checkModels(models, findModel)),
+    ...(await checkSecurity(security)),
+    ...(await checkModels(models, findModel, modelDir)),
   ];
 }
 
@@ -87,7 +93,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
       error(
         'configuration',
         `the configuration cannot be read: ${messageOf(thrown)}`,
-        'Device, memory, ports and models were not checked. "npx vicregl serve --print-config" prints every problem of the ' +
+        'Device, memory, ports, TLS, tokens and models were not checked. "npx vicregl serve --print-config" prints every problem of the ' +
           'configuration; if the findings above have an error, mend that first.',
       ),
     ];

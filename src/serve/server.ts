@@ -69,11 +69,33 @@ export interface RunningServer {
   close(force?: boolean): Promise<void>;
 }
 
+/** What a start opens. */
+type Part = 'models' | 'tracing' | 'health' | 'state' | 'metrics' | 'http';
+
+/** What a start has opened so far, with what closes it. */
+type Opened = Map<Part, () => unknown>;
+
 /**
  * Starts the service: gRPC with health and reflection, HTTP, and metrics. When it resolves, calls are answered.
- * @throws Error naming the address that cannot be bound; then the models are closed too.
+ * @throws ServeError `invalid_argument` for two models with the same name and version, or Error naming the address that cannot be bound;
+ *   then the models, the decoder and the tracing are closed too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
+  const { models, decoder, tracing } = options;
+  const opened: Opened = new Map<Part, () => unknown>([
+    ['models', () => Promise.allSettled([...models.map(({ engine }) => engine.close()), decoder?.close()])],
+    ['tracing', () => tracing?.close()],
+  ]);
+  try {
+    return await start(options, opened);
+  } catch (error) {
+    // What is to be reported is the failure of the start.
+    await Promise.allSettled([...opened.values()].map(async (close) => close()));
+    throw error;
+  }
+}
+
+async function start(options: ServerOptions, opened: Opened): Promise<RunningServer> {
   const { models, decoder, tls, auth, logger, tracing, limits = defaultServeLimits } = options;
   const { httpAddress = 'off', httpCorsOrigins: corsOrigins, page = pageFolder } = options;
 
@@ -90,6 +112,8 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     ...(decoder && { decoder }),
     observer: { batch: metrics.batch, run: (calls, model) => tracing?.run({ calls, model }) },
   });
+  // From now on it owns the engines and the decoder.
+  opened.set('models', () => service.close());
 
   // Transport.
   const failures = createFailureLog(logger);
@@ -118,6 +142,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     ...{ models: service.models, decoder, logger, ...CANARY },
     report: grpc.setHealth,
   });
+  opened.set('health', () => monitor.stop());
   // Metrics listen first, so that a start can be watched; orchestrators may send calls only once gRPC and HTTP are there too.
   let listening = false;
   const readiness: Readiness = {
@@ -142,28 +167,23 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     certificateExpires: () => tls?.current.expires,
     spans: () => tracing?.counts,
   });
-  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, readiness, logger).catch(
-    async (error: unknown) => {
-      stopMeasuring();
-      await service.close();
-      throw error;
-    },
-  );
+  opened.set('state', stopMeasuring);
+  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, readiness, logger);
+  opened.set('metrics', () => metricsServer.close());
 
   let http: HttpServer | undefined;
-  async function closeAll(error: unknown): Promise<never> {
-    stopMeasuring();
-    http?.forceShutdown();
-    await Promise.all([http?.drain(), metricsServer.close(), service.close()]);
-    throw error;
-  }
   if (httpAddress !== 'off') {
-    http = await startHttpServer({
+    const started = await startHttpServer({
       ...{ address: httpAddress, methods: service.methods, models: service.models, limits, admission, metrics },
       ...{ failures, logger, readiness, tls, store: auth?.store, corsOrigins, page, tracing },
-    }).catch(closeAll);
+    });
+    opened.set('http', () => {
+      started.forceShutdown();
+      return started.drain();
+    });
+    http = started;
   }
-  const address = await grpc.listen(options.address, tls).catch(closeAll);
+  const address = await grpc.listen(options.address, tls);
   listening = true;
   const shutdown = createShutdown(
     {

@@ -203,13 +203,16 @@ test('the KServe example sets only existing keys, and its ports and probes are t
   const documents: unknown[] = documentsOf(await readFile('deploy/kserve.yml', 'utf8'));
   const [runtime, service] = documents as [Runtime, InferenceService];
   assert.deepEqual([runtime.kind, service.kind], ['ServingRuntime', 'InferenceService']);
-  const [{ env, ports, livenessProbe, readinessProbe, args }] = runtime.spec.containers as [Container];
+  const [{ env, ports, resources, livenessProbe, readinessProbe, args }] = runtime.spec.containers as [Container];
   checkVariables(runtime.spec.containers[0]!);
-  const addressOf = (name: string) => env.find((each) => each.name === name)!.value!;
+  const variable = (name: string) => env.find((each) => each.name === name)!.value!;
   assert.deepEqual(
     ports.map(({ containerPort }) => `0.0.0.0:${containerPort}`),
-    [addressOf('VICREGL_ADDRESS'), addressOf('VICREGL_METRICS_ADDRESS')],
+    [variable('VICREGL_ADDRESS'), variable('VICREGL_METRICS_ADDRESS')],
   );
+  // Node does not see the limit: by itself it would start a decode process for every core of the machine.
+  for (const name of ['VICREGL_THREADS', 'VICREGL_DECODE_CONCURRENCY'])
+    assert.equal(variable(name), resources.limits['cpu'], name);
   const metricsPort = ports[1]!.containerPort;
   assert.deepEqual(
     [livenessProbe.httpGet, readinessProbe.httpGet],

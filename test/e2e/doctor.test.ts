@@ -54,7 +54,7 @@ describe('vicregl doctor', () => {
     assert.notEqual(result, 'error');
     assert.deepEqual(
       [...new Set(findings.map(({ check }) => check))],
-      ['node', 'onnxruntime', 'sharp', 'files', 'device', 'memory', 'ports', 'models'],
+      ['node', 'onnxruntime', 'sharp', 'files', 'device', 'memory', 'ports', 'security', 'models'],
     );
     const found = (check: string) => findings.find((finding) => finding.check === check)!;
     assert.match(found('node').found, new RegExp(process.version));
@@ -92,7 +92,12 @@ describe('vicregl doctor', () => {
     await rm(dir, { recursive: true });
     assert.deepEqual(
       (await models()).map(({ severity, found }) => [severity, found]),
-      [['error', `${dir} cannot be served`]],
+      [['error', `${dir} has no model that can be served`]],
+    );
+    await mkdir(dir);
+    assert.deepEqual(
+      (await models()).map(({ severity, found }) => [severity, found]),
+      [['error', `${dir} has no model that can be served`]],
     );
   });
 
@@ -112,6 +117,18 @@ describe('vicregl doctor', () => {
     const [finding] = taken.findings.filter(({ check }) => check === 'ports');
     assert.deepEqual([taken.code, finding!.severity], [1, 'error']);
     assert.match(finding!.found, /EADDRINUSE/);
+  });
+
+  test('files of TLS and tokens with which the service does not start are errors', async () => {
+    const config = join(scratch, 'security.yaml');
+    const off = 'httpAddress: off\nmetricsAddress: off\nadminAddress: off\n';
+    const files = `tlsCert: ${scratch}/none.crt\ntlsKey: ${scratch}/none.key\ntokensFile: ${scratch}/none.yaml\n`;
+    await writeFile(config, `address: 127.0.0.1:0\n${off}${files}model: [${model.folder.dir}]\ndevice: cpu\n`);
+    const { code, findings } = await report('--config', config);
+    const security = findings.filter(({ check }) => check === 'security');
+    assert.deepEqual([code, ...security.map(({ severity }) => severity)], [1, 'error', 'error']);
+    assert.match(security[0]!.advice!, /^tlsCert: .*none\.crt cannot be read/);
+    assert.match(security[1]!.advice!, /^tokensFile .*none\.yaml cannot be read/);
   });
 
   test('a configuration that cannot be read is a finding, and what does not need it is still checked', async () => {

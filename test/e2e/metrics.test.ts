@@ -135,6 +135,11 @@ describe('a served call', () => {
     assert.equal(value('vicregl_requests_total{method="Embed",code="NOT_FOUND"}'), 1);
     assert.equal(value('vicregl_requests_rejected_total{method="Embed",reason="UNKNOWN_MODEL"}'), 1);
     assert.equal(value('vicregl_items_total{method="EmbedBatch",code="OK"}'), 1);
+    // Alerts subtract these: their series begin before their first event.
+    for (const reason of ['CONNECTION_BROKEN', 'CONNECTION_AGED']) {
+      assert.equal(value(`vicregl_requests_rejected_total{method="Embed",reason="${reason}"}`), 0);
+      assert.equal(value(`vicregl_items_rejected_total{method="EmbedStream",reason="${reason}"}`), 0);
+    }
     for (const method of ['EmbedBatch', 'EmbedStream']) {
       assert.equal(value(`vicregl_items_total{method="${method}",code="INTERNAL"}`), 1, method);
     }

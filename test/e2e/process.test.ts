@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +17,7 @@ import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
-import { vicreglInHost as vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl, vicregl as vicreglAlone } from '../support/vicregl.js';
 
 /** The command as users run it: `node bin/vicregl.js ...`. */
 
@@ -145,6 +148,50 @@ describe('node bin/vicregl.js', () => {
     assert.match(stderr, /^vicregl: RESOURCE_EXHAUSTED: .*larger than max.*40000/);
     served.child.kill('SIGTERM');
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('serve ends with exit code 1 for a model that is given twice', async () => {
+    const off = ['--http-address', 'off', '--metrics-address', 'off', '--admin-address', 'off'];
+    const flags = ['--address', '127.0.0.1:0', ...off, '--device', 'cpu'];
+    const twice = ['--model', model.folder.dir, '--model', model.folder.dir];
+    const { code, stderr } = await vicreglAlone('serve', ...flags, ...twice);
+    assert.equal(code, 1);
+    assert.match(stderr, /^vicregl: model: tiny@1 is given twice, by .* and .*; name each model once/);
+  });
+
+  test('a SIGHUP while serve starts does not end it, and reloads once when it serves', async (t) => {
+    const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
+    const flags = ['serve', ...listeners, '--model', model.folder.dir, '--device', 'cpu'];
+    const child = spawn(process.execPath, [bin, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    const messages: string[] = [];
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      messages.push((JSON.parse(line) as { msg: string }).msg);
+    });
+    const state = (pid: number | string): string => {
+      try {
+        return readFileSync(`/proc/${pid}/status`, 'utf8');
+      } catch {
+        return '';
+      }
+    };
+    // The first bit of the caught signals is SIGHUP's.
+    await until(() => /^SigCgt:\s+[0-9a-f]*[13579bdf]$/m.test(state(child.pid!)), 5);
+    child.kill('SIGHUP');
+    // Its decode processes and workers start before it listens.
+    await until(() => readdirSync('/proc').some((pid) => state(pid).includes(`\nPPid:\t${child.pid}\n`)), 5);
+    child.kill('SIGHUP');
+    assert.ok(!messages.includes('serving'), 'both came before it served');
+    const isReloaded = (message: string): boolean => message.startsWith('reloaded: ');
+    await until(() => messages.some(isReloaded), 20);
+    assert.equal(child.exitCode, null);
+    const after = messages.slice(messages.indexOf('serving'));
+    assert.deepEqual(
+      after.filter((message) => message === 'reloading' || isReloaded(message)),
+      ['reloading', 'reloaded: tiny@1'],
+    );
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
   });
 
   test('serve uses a certificate and a token of vicregl token, and reloads them on SIGHUP and the admin call', async (t) => {

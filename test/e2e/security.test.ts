@@ -122,7 +122,14 @@ describe('TLS', () => {
       assert.equal(failed!.ok, false);
       assert.match(failed!.message, /tlsCert: .* expired on/);
       assert.equal(await shownSerial(service.server.address), before);
-      await writeIdentity(folder, 'renewed', authority.sign('third'));
+      const third = authority.sign('third');
+      // A copy of a chain that is seen in the middle of its second certificate.
+      await writeIdentity(folder, 'renewed', { ...third, cert: third.cert + authority.cert.slice(0, 600) });
+      const [half] = await service.reload();
+      assert.equal(half!.ok, false);
+      assert.match(half!.message, /tlsCert: .*renewed\.crt is incomplete/);
+      assert.equal(await shownSerial(service.server.address), before);
+      await writeIdentity(folder, 'renewed', third);
       assert.equal((await service.reload())[0]!.ok, true);
       assert.notEqual(await shownSerial(service.server.address), before);
       await open.model();
@@ -214,6 +221,19 @@ describe('tokens', () => {
     await assert.rejects(listServices(service.server.address), /UNAUTHENTICATED/);
     const closed = await start({ tokensFile: path(), openHealth: false });
     await assert.rejects(checkHealth(closed.server.address), /UNAUTHENTICATED/);
+    await assert.rejects(listServices(closed.server.address), /UNAUTHENTICATED/);
+    await assert.rejects(closed.client().model(), failsWith('UNAUTHENTICATED', /./));
+    const text = await (await fetch(`http://${closed.server.metricsAddress}/metrics`)).text();
+    const counted = text.matchAll(/^vicregl_requests(?:_rejected)?_total\{method="(\w+)".* [1-9]\d*$/gm);
+    assert.deepEqual(
+      [...counted].map(([, method]) => method),
+      ['GetModel', 'GetModel'],
+      'calls of health and reflection are not',
+    );
+    assert.ok(
+      closed.lines.some((line) => /"method":"Check"/.test(line)),
+      'but they are logged',
+    );
     await closed.stop();
   });
 

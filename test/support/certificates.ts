@@ -18,15 +18,15 @@ interface Signer {
 export interface Authority {
   /** Certificate of the authority, PEM. */
   readonly cert: string;
-  /** Signs a certificate for 127.0.0.1 and localhost. `from` and `to` are its validity in days from now. */
-  sign(name: string, days?: { readonly from: number; readonly to: number }): Identity;
+  /** Signs a certificate for 127.0.0.1 and localhost. `from` and `to` are its validity in days from now, `bits` the size of its key. */
+  sign(name: string, options?: { readonly from?: number; readonly to?: number; readonly bits?: number }): Identity;
 }
 
 const DAY = 86_400_000;
 let serial = 0;
 
-function make(name: string, from: number, to: number, extensions: object[], issuer?: Signer): Signer {
-  const keys = forge.pki.rsa.generateKeyPair(2048);
+function make(name: string, from: number, to: number, extensions: object[], issuer?: Signer, bits = 2048): Signer {
+  const keys = forge.pki.rsa.generateKeyPair(bits);
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = keys.publicKey;
   certificate.serialNumber = (++serial).toString(16).padStart(2, '0');
@@ -48,7 +48,7 @@ export function createAuthority(name: string): Authority {
   ]);
   return {
     cert: forge.pki.certificateToPem(self.certificate),
-    sign(holder, { from, to } = { from: -1, to: 30 }) {
+    sign(holder, { from = -1, to = 30, bits } = {}) {
       const altNames = [
         { type: 2, value: 'localhost' },
         { type: 7, ip: '127.0.0.1' },
@@ -63,6 +63,7 @@ export function createAuthority(name: string): Authority {
           { name: 'subjectAltName', altNames },
         ],
         self,
+        bits,
       );
       return { cert: forge.pki.certificateToPem(certificate), key: forge.pki.privateKeyToPem(keys.privateKey) };
     },

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { ServeError } from '../call/serveError.js';
 
 /** HOST:PORT with a port up to 65535; an IPv6 host is in brackets. */
@@ -19,4 +20,22 @@ export function parseAddress(address: string, option: string): { readonly host: 
 /** Whether only this machine can reach a host: 127.0.0.0/8, ::1 or localhost. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || /^127(\.\d{1,3}){3}$/.test(host) || /^(\[::1\]|::1)$/.test(host);
+}
+
+/** Hosts that grpc-js would read as the scheme of a target: `unix:50051` is the socket file 50051. */
+export const isScheme = (address: string): boolean => /^(dns|ipv4|ipv6|unix):/i.test(address);
+
+/**
+ * Whether two addresses cannot be bound at once, as far as their texts tell: one port, and one host or a host that stands for all.
+ * Addresses that are not HOST:PORT, and port 0, never collide.
+ */
+export function collide(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((address) => {
+    const [, host = '', port = '0'] = addressPattern.exec(address) ?? [];
+    return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) };
+  }) as [{ host: string; port: number }, { host: string; port: number }];
+  if (a.port === 0 || a.port !== b.port) return false;
+  // Node binds [::] for IPv4 too.
+  const isAll = (all: string, host: string): boolean => all === '::' || (all === '0.0.0.0' && isIPv4(host));
+  return a.host === b.host || isAll(a.host, b.host) || isAll(b.host, a.host);
 }

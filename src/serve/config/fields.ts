@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Device, deviceProblem } from '../../engine/device.js';
 import type { Size } from '../../image/types.js';
-import { addressPattern } from './address.js';
+import { addressPattern, isScheme } from './address.js';
 
 /** The types of configuration keys; descriptions of their values are derived from them (valuesText.ts). */
 
@@ -11,8 +11,11 @@ export const whole = (min: number, max: number) => z.int().min(min).max(max);
 /** Bytes; at most 2 ** 40, more than any machine has. */
 export const bytes = (min: number) => whole(min, 2 ** 40);
 
-/** HOST:PORT. */
-export const listener = z.string().regex(addressPattern, 'is not HOST:PORT, such as 127.0.0.1:50051');
+/** HOST:PORT of gRPC. */
+export const listener = z
+  .string()
+  .regex(addressPattern, 'is not HOST:PORT, such as 127.0.0.1:50051')
+  .refine((text) => !isScheme(text), 'has a scheme of gRPC in place of a host; use HOST:PORT, such as 127.0.0.1:50051');
 
 /** HOST:PORT, or off. */
 export const optionalListener = z

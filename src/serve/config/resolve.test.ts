@@ -45,6 +45,13 @@ describe('sources of the configuration', () => {
     assert.deepEqual(resolve({ env: { VICREGL_MODEL: 'a, b' } }).config.model, ['a', 'b']);
     assert.deepEqual(resolve({ file: file({ model: 'a' }) }).config.model, ['a']);
     assert.deepEqual(resolve({ file: file({ model: ['a', 'b'] }) }).config.model, ['a', 'b']);
+    // Entries that cannot have a comma are separated in a flag, too.
+    assert.deepEqual(resolve({ flags: { model: ['a,b', 'c'] } }).config.model, ['a,b', 'c']);
+    assert.deepEqual(resolve({ flags: { inputSizes: ['64x64,96x96', '32x32'] } }).config.inputSizes, [
+      '64x64',
+      '96x96',
+      '32x32',
+    ]);
   });
 
   test('input sizes are text in pixels, and become limits of network inputs', () => {
@@ -89,6 +96,92 @@ describe('errors name', () => {
     }
     refused({ flags: { address: 'nowhere' } }, /^address \(--address\): "nowhere" is not HOST:PORT/);
     refused({ flags: { metricsAddress: '127.0.0.1:65536' } }, /neither HOST:PORT.* nor off/);
+  });
+
+  test('the entry of a list that is wrong, and what it may be', () => {
+    refused(
+      { env: { VICREGL_MODEL: 'a,,b' } },
+      /^model\.1 \(VICREGL_MODEL\): "" is not accepted; use text that is not empty$/,
+    );
+    refused({ file: file({ model: ['a', 1] }) }, /^model\.1 \(serve\.yaml\): 1 is not accepted; use text$/);
+    refused(
+      { file: file({ model: [] }) },
+      /^model \(serve\.yaml\): \[\] is not accepted; use list of text that is not empty$/,
+    );
+    refused({ flags: { inputSizes: ['1x1', '448'] } }, /^inputSizes\.1 \(--input-sizes\): "448" is not WIDTHxHEIGHT/);
+    refused(
+      { flags: { tlsCert: '' } },
+      /^ {2}tlsCert \(--tls-cert\): "" is not accepted; use text that is not empty$/m,
+    );
+  });
+
+  test('nothing that may be a secret', () => {
+    const secret = 'vrg_SECRET';
+    const pem = `-----BEGIN PRIVATE KEY-----\n${secret}`;
+    const cases: [Record<string, unknown>, RegExp][] = [
+      [
+        { tokens: { matching: secret } },
+        /^tokens \(serve\.yaml\): the value \(not shown\) is not accepted; use list of groups$/,
+      ],
+      [{ tokens: 7 }, /^tokens .*not shown/],
+      [{ tokens: secret }, /^tokens\.0 \(serve\.yaml\): /],
+      [
+        { tokens: [{ [secret]: 'matching' }] },
+        /tokens\.0 \(serve\.yaml\): has a key that is not known; use name, sha256, requestsPer/,
+      ],
+      [
+        { tokens: [{ name: `${secret} `, sha256: secret, burst: secret }] },
+        /tokens\.0\.sha256 .* is not a SHA-256 hash/,
+      ],
+      [
+        { tlsCert: 'a', tlsKey: pem },
+        /^tlsKey \(serve\.yaml\): the value \(not shown\) is the content of a PEM file; give the path/,
+      ],
+      [{ tlsKey: pem }, /tlsKey .*: the value \(not shown\) requires tlsCert/],
+    ];
+    for (const [content, message] of cases) {
+      assert.throws(
+        () => resolve({ file: file(content) }),
+        (error: Error) => {
+          assert.equal(error.name, 'ServeConfigError');
+          assert.match(error.message, message);
+          assert.doesNotMatch(error.message, /SECRET/);
+          return true;
+        },
+      );
+    }
+  });
+
+  test('a scheme of gRPC in place of a host', () => {
+    for (const scheme of ['unix', 'dns', 'ipv4', 'ipv6', 'UNIX']) {
+      refused(
+        { flags: { address: `${scheme}:50051` } },
+        /^address \(--address\): ".*" has a scheme of gRPC in place of a host/,
+      );
+    }
+    assert.equal(resolve({ flags: { address: 'unix.example:50051' } }).config.address, 'unix.example:50051');
+    assert.equal(resolve({ flags: { httpAddress: 'dns:8080' } }).config.httpAddress, 'dns:8080');
+  });
+
+  test('listeners that cannot be bound at once', () => {
+    refused(
+      { flags: { address: '127.0.0.1:9464' } },
+      /^metricsAddress \(default\): "127\.0\.0\.1:9464" cannot be bound beside address \(127\.0\.0\.1:9464\); give each listener a port/,
+    );
+    refused(
+      { flags: { httpAddress: '[::]:8080', adminAddress: '127.0.0.1:8080' } },
+      /^adminAddress \(--admin-address\): .* cannot be bound beside httpAddress/,
+    );
+    const same = { address: '127.0.0.1:0', httpAddress: '127.0.0.1:0', metricsAddress: 'off', adminAddress: 'off' };
+    assert.equal(resolve({ flags: same }).config.httpAddress, '127.0.0.1:0');
+  });
+
+  test('every problem also where an address is none', () => {
+    refused(
+      { flags: { adminAddress: 'nowhere', queueImages: '0' } },
+      /^ {2}adminAddress \(--admin-address\): "nowhere" is neither HOST:PORT/m,
+      /^ {2}queueImages /m,
+    );
   });
 
   test('keys that exclude each other', () => {

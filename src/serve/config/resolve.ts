@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { type ConfigFile, ServeConfigError } from './configFile.js';
 import { type ConfigKey, configKeys } from './keys.js';
 import { type ServeConfig, serveConfigSchema } from './schema.js';
+import { unknownTokenKey } from './securityKeys.js';
 import { keyNames, suggestion, unknownVariables } from './unknownKeys.js';
 import { type JsonSchema, valuesText } from './valuesText.js';
 
@@ -18,7 +19,10 @@ export interface ResolvedConfig {
   readonly origins: ReadonlyMap<string, string>;
 }
 
-/** Converts the text of a flag or variable to the key's type; an unsuitable text stays text, and the schema rejects it. */
+/**
+ * Converts the text of a flag or variable to the key's type; an unsuitable text stays text, and the schema rejects it. The commas of a
+ * text separate the entries of a list.
+ */
 function fromText(text: string, schema: JsonSchema): unknown {
   if (schema.type === 'integer' || schema.type === 'number') {
     const number = Number(text);
@@ -33,11 +37,10 @@ function fromText(text: string, schema: JsonSchema): unknown {
 function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources): [unknown, string] | undefined {
   const given = flag === undefined ? undefined : sources.flags[name];
   if (given !== undefined) {
-    const value =
-      schema.type === 'array'
-        ? [given].flat().flatMap((text) => fromText(text, schema))
-        : fromText(String(given), schema);
-    return [value, flag!];
+    if (schema.type !== 'array') return [fromText(String(given), schema), flag!];
+    const texts = [given].flat();
+    // A flag can be repeated, so an entry that may have any text, such as a path, may have commas.
+    return [schema.items?.pattern === undefined ? texts : texts.flatMap((text) => fromText(text, schema)), flag!];
   }
   const variable = env === undefined ? undefined : sources.env[env];
   // Compose files and charts pass unset variables as empty texts.
@@ -50,9 +53,10 @@ function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources):
   return undefined;
 }
 
-/** A value for an error message; long ones are cut. */
-function shown(value: unknown): string {
+/** A value for an error message; long ones are cut, and what may be a secret is left out. */
+function shown(name: string, value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
+  if (name === 'tokens' || text.includes('-----BEGIN')) return 'the value (not shown)';
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -62,21 +66,21 @@ type Issue = z.core.$ZodIssue;
 function explain(issue: Issue, origins: ReadonlyMap<string, string>, file: ConfigFile | undefined): string[] {
   const name = String(issue.path[0] ?? '');
   const where = issue.path.join('.');
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) =>
-      name === ''
-        ? `${key} (${file?.path}): no such key; ${suggestion(key, keyNames())}`
-        : `${where}.${key} (${origins.get(name)}): no such key`,
-    );
-  }
   const source = origins.get(name) ?? 'default';
-  // Entries of a list are named only by their index: a value in the wrong field may be a secret.
-  if (issue.path.length > 1) return [`${where} (${source}): ${issue.message}`];
-  const key = configKeys().find((candidate) => candidate.name === name)!;
-  const value = shown(issue.input);
+  if (issue.code === 'unrecognized_keys') {
+    return name === ''
+      ? issue.keys.map((key) => `${key} (${file?.path}): no such key; ${suggestion(key, keyNames())}`)
+      : [`${where} (${source}): ${unknownTokenKey}`];
+  }
+  const { schema, values } = configKeys().find((candidate) => candidate.name === name)!;
+  // Of a token, a value in the wrong field may be the secret.
+  if (name === 'tokens' && issue.path.length > 1) return [`${where} (${source}): ${issue.message}`];
+  const value = shown(name, issue.input);
   if (issue.code === 'custom' || issue.code === 'invalid_format')
     return [`${where} (${source}): ${value} ${issue.message}`];
-  return [`${where} (${source}): ${value} is not accepted; use ${valuesText(key.schema)}`];
+  const accepted = issue.path.length > 1 ? valuesText(schema.items ?? {}) : values;
+  const isEmpty = issue.code === 'too_small' && (issue.origin === 'string' || issue.origin === 'array');
+  return [`${where} (${source}): ${value} is not accepted; use ${accepted}${isEmpty ? ' that is not empty' : ''}`];
 }
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
+import { collide } from './address.js';
 import {
   bytes,
   deviceField,
@@ -44,6 +45,14 @@ const listeners = {
       'Listen address for the admin calls (reload, config) over HTTP; off disables it. If it is not on loopback, a token with admin: true is required.',
     ),
 };
+
+/** The addresses that are bound, in the order in which they are named in errors. */
+const listenerKeys = [
+  'address',
+  'httpAddress',
+  'metricsAddress',
+  'adminAddress',
+] as const satisfies readonly (keyof typeof listeners)[];
 
 const models = {
   model: z
@@ -315,6 +324,15 @@ export const serveConfigSchema = z
       const { width, height } = readInputSize(size);
       if (width * height > config.inputPixels) {
         problem('inputSizes', `${size} exceeds inputPixels (${config.inputPixels}), so it could never be used`);
+      }
+    }
+    for (const [i, key] of listenerKeys.entries()) {
+      const other = listenerKeys.slice(0, i).find((each) => collide(config[key], config[each]));
+      if (other !== undefined) {
+        problem(
+          key,
+          `cannot be bound beside ${other} (${config[other]}); give each listener a port of its own, or off`,
+        );
       }
     }
     for (const { key, message } of securityProblems(config)) problem(key, message);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isLoopback, parseAddress } from './address.js';
+import { addressPattern, isLoopback, parseAddress } from './address.js';
 import { path } from './fields.js';
 
 const rate = z.number().gt(0).max(1_000_000);
@@ -25,15 +25,24 @@ export const tokenSchema = z.strictObject({
   admin: z.boolean().default(false).describe('Whether the token also gives access to the admin listener.'),
 });
 
+/** Why an entry with an unknown key is not accepted. The key is not shown: it may be a token in the wrong place. */
+export const unknownTokenKey = `has a key that is not known; use ${Object.keys(tokenSchema.shape).join(', ')}`;
+
 /** One token. */
 export type TokenEntry = z.output<typeof tokenSchema>;
 
 const certificate = 'PEM file, reloaded on SIGHUP';
 
+/** Path of a PEM file. */
+const pemPath = path.refine(
+  (text) => !text.includes('-----BEGIN'),
+  'is the content of a PEM file; give the path of the file',
+);
+
 export const securityKeys = {
-  tlsCert: path.optional().describe(`Certificate chain of the server: ${certificate}. With tlsKey, gRPC uses TLS.`),
-  tlsKey: path.optional().describe(`Private key of tlsCert: ${certificate}.`),
-  tlsClientCa: path
+  tlsCert: pemPath.optional().describe(`Certificate chain of the server: ${certificate}. With tlsKey, gRPC uses TLS.`),
+  tlsKey: pemPath.optional().describe(`Private key of tlsCert: ${certificate}.`),
+  tlsClientCa: pemPath
     .optional()
     .describe(
       `CA certificates for client certificates: ${certificate}. Calls then require a client certificate (mutual TLS).`,
@@ -81,7 +90,8 @@ export function securityProblems(config: SecurityConfig): { key: keyof SecurityC
   if (tlsClientCa !== undefined && tlsCert === undefined) {
     problems.push({ key: 'tlsClientCa', message: 'requires tlsCert and tlsKey' });
   }
-  const open = adminAddress !== 'off' && !isLoopback(parseAddress(adminAddress, 'adminAddress').host);
+  // Another address, such as `off`, has a problem of its own or none.
+  const open = addressPattern.test(adminAddress) && !isLoopback(parseAddress(adminAddress, 'adminAddress').host);
   // The contents of a tokens file are checked when it is read.
   if (open && tokensFile === undefined && !tokens?.some(({ admin }) => admin)) {
     problems.push({

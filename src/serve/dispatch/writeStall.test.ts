@@ -32,6 +32,14 @@ test('large messages get more time', (t) => {
   assert.deepEqual(stalls, [[4 * MiB, 40]]);
 });
 
+test('the time of a large message is never beyond the longest timer, which would end at once', (t) => {
+  const delays: number[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: unknown, ms: number) => void delays.push(ms));
+  createWriteStallTimer(86_400, () => {}).written(40 * MiB);
+  createWriteStallTimer(86_400, () => {}).written(1);
+  assert.deepEqual(delays, [2 ** 31 - 1, 86_400_000]);
+});
+
 test('messages that wait behind others on a slow connection get their time one after the other', (t) => {
   const { timer, stalls, pass } = start(t);
   const taken = Array.from({ length: 5 }, () => timer.written(500));

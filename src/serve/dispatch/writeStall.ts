@@ -2,6 +2,9 @@ import type { Writable } from 'node:stream';
 
 const MiB = 1024 * 1024;
 
+/** The longest timer of Node, 24 days; a longer one would end at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** Detects a caller that does not receive the messages written to it. */
 export interface WriteStallTimer {
   /** Call it when a message is written. @returns call it when HTTP/2 has sent the message */
@@ -28,10 +31,13 @@ export function createWriteStallTimer(
     const bytes = waiting[0];
     if (stopped || bytes === undefined) return;
     const seconds = secondsPerMiB * Math.max(1, bytes / MiB);
-    timer = setTimeout(() => {
-      stop();
-      onStalled(bytes, seconds);
-    }, seconds * 1000);
+    timer = setTimeout(
+      () => {
+        stop();
+        onStalled(bytes, seconds);
+      },
+      Math.min(seconds * 1000, LONGEST_MS),
+    );
   }
 
   function stop(): void {

@@ -5,7 +5,7 @@ import { statusJson } from '../../proto/json/statusJson.js';
 import { toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
 import type { ServeLimits } from '../config/serveLimits.js';
-import type { CertificateStore } from '../operations/auth/certificates.js';
+import type { CertificateStore, Certificates } from '../operations/auth/certificates.js';
 import { httpStatus } from './httpStatus.js';
 
 /** Maximum ms in which the header of a request has to arrive. */
@@ -32,15 +32,12 @@ export function createHttpListener(
     connectionsCheckingInterval: SLACK_MS,
   };
   if (!tls) return createServer(options, handler);
-  const identity = () => {
-    const { cert, key, clientCa } = tls.current;
-    return { cert, key, ...(clientCa && { ca: clientCa }) };
-  };
+  const identity = ({ cert, key, clientCa }: Certificates) => ({ cert, key, ...(clientCa && { ca: clientCa }) });
   const secure = createTlsServer(
-    { ...options, ...identity(), requestCert: tls.mutual, rejectUnauthorized: tls.mutual },
+    { ...options, ...identity(tls.current), requestCert: tls.mutual, rejectUnauthorized: tls.mutual },
     handler,
   );
-  tls.onReload(() => secure.setSecureContext(identity()));
+  tls.onReload((certificates) => secure.setSecureContext(identity(certificates)));
   return secure as unknown as Server;
 }
 

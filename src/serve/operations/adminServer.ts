@@ -79,18 +79,23 @@ async function answerReload(query: URLSearchParams, response: ServerResponse, re
   }
 }
 
+/** Why the admin calls may not listen at an address: other machines reach it, and no token is required. undefined if they may. */
+export function adminProblem(address: string, hasAdmin: boolean): string | undefined {
+  if (address === 'off' || hasAdmin || isLoopback(parseAddress(address, 'adminAddress').host)) return undefined;
+  return (
+    `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or create one ` +
+    'with "vicregl token --admin"'
+  );
+}
+
 /**
  * HTTP for operators: POST /reload reloads certificates, tokens and models, GET /config shows the configuration in force.
  * @throws Error naming an address that cannot be bound, or that other machines can reach although no token is required.
  */
 export async function startAdminServer(options: AdminOptions): Promise<HttpListener> {
   const { address, tls, store, reload, config, logger } = options;
-  if (address !== 'off' && !store?.hasAdmin && !isLoopback(parseAddress(address, 'adminAddress').host)) {
-    throw new Error(
-      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or create one ` +
-        'with "vicregl token --admin"',
-    );
-  }
+  const problem = adminProblem(address, store?.hasAdmin ?? false);
+  if (problem !== undefined) throw new Error(problem);
   // Decided once: if a reload removes the last admin token, calls still require one.
   const guard = store?.hasAdmin ? store : undefined;
   return listenHttp(

@@ -5,6 +5,25 @@ import type { SpanIds } from '../call/spanIds.js';
 /** Seconds, from a cached response to a large map on a small CPU. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+/**
+ * Reasons of failures with the code of a fault of the service, UNAVAILABLE, that are none: the caller violated HTTP/2, or outlasted the
+ * age of its connection. Alerts and objectives subtract them.
+ */
+export const NO_FAULTS = ['CONNECTION_BROKEN', 'CONNECTION_AGED'] as const;
+
+/**
+ * The series of these reasons, 0 from the first call of a method on: Prometheus sees no increase of a series that begins with its first
+ * event, while that of the code may be there already.
+ */
+function noFaultsOf(counter: Counter<'method' | 'reason'>): (method: string) => void {
+  const begun = new Set<string>();
+  return (method) => {
+    if (begun.has(method)) return;
+    begun.add(method);
+    for (const reason of NO_FAULTS) counter.inc({ method, reason }, 0);
+  };
+}
+
 /** The metrics of the service, in base units. */
 export interface Metrics {
   readonly registry: Registry;
@@ -160,6 +179,8 @@ export function createMetrics(): Metrics {
     help: 'Requests of the HTTP listener that are open, from their header to the end of their response.',
     registers,
   });
+  const beginRejected = noFaultsOf(rejected);
+  const beginItemsRejected = noFaultsOf(itemsRejected);
   return {
     registry,
     httpStarted: () => httpInFlight.inc(),
@@ -167,13 +188,19 @@ export function createMetrics(): Metrics {
       httpInFlight.dec();
       httpRequests.inc({ route, status: String(httpStatus) });
     },
-    requestStarted: (method) => inFlight.inc({ method }),
+    requestStarted(method) {
+      inFlight.inc({ method });
+      beginRejected(method);
+    },
     requestFinished(method, code, seconds, exemplar) {
       inFlight.dec({ method });
       requests.inc({ method, code });
       latency.observe({ labels: { method }, value: seconds, exemplarLabels: exemplarLabels(exemplar) });
     },
-    item: (method, code) => items.inc({ method, code }),
+    item(method, code) {
+      items.inc({ method, code });
+      beginItemsRejected(method);
+    },
     itemRejected: (method, reason) => itemsRejected.inc({ method, reason }),
     itemDeadlineDropped: (method) => itemDeadlineDrops.inc({ method }),
     requestUnseen: (method, code) => requests.inc({ method, code }),

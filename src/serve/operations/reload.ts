@@ -8,8 +8,12 @@ export interface Reloadable {
   readonly name: string;
   /** For a model: the current names by which it can be reloaded alone. */
   readonly modelNames?: () => readonly string[];
-  /** Reloads the part. If it throws, the previous state stays in force. @returns a short description of the new state */
-  reload(): Promise<string>;
+  /**
+   * Reloads the part. If it throws, the previous state stays in force.
+   * @param model one of `modelNames`, if only this model of several is to be reloaded
+   * @returns a short description of the new state
+   */
+  reload(model?: string): Promise<string>;
 }
 
 /** The result of reloading one part. */
@@ -29,9 +33,9 @@ export type Reload = (model?: string) => Promise<readonly ReloadResult[]>;
 
 export function createReload(parts: readonly Reloadable[], logger: Pick<Logger, 'info' | 'error'>): Reload {
   const oneAtATime = pLimit(1);
-  async function reloadPart({ name, reload }: Reloadable): Promise<ReloadResult> {
+  async function reloadPart({ name, reload }: Reloadable, model?: string): Promise<ReloadResult> {
     try {
-      const message = await reload();
+      const message = await reload(model);
       logger.info({ part: name }, `reloaded: ${message}`);
       return { name, ok: true, message };
     } catch (error) {
@@ -53,7 +57,7 @@ export function createReload(parts: readonly Reloadable[], logger: Pick<Logger, 
   return (model) =>
     oneAtATime(async () => {
       const results: ReloadResult[] = [];
-      for (const part of model === undefined ? parts : [partOf(model)]) results.push(await reloadPart(part));
+      for (const part of model === undefined ? parts : [partOf(model)]) results.push(await reloadPart(part, model));
       return results;
     });
 }

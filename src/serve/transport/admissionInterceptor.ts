@@ -27,7 +27,7 @@ export function admissionInterceptor(checks: readonly AdmissionCheck[], onReject
             } catch (error) {
               const status = toStatus(error);
               const context = callContext(metadata);
-              onRejected({ method: methodName({ path }), context, peer: call.getPeer() }, status);
+              onRejected({ method: methodName({ path }), path, context, peer: call.getPeer() }, status);
               call.sendStatus(rejectionStatus(status, start));
               return;
             }

@@ -137,7 +137,6 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     const http2Servers = http2ServersOf(server);
     watchUncountedCalls(http2Servers, {
       paths: new Set([definition, inferenceDefinition].flatMap((each) => Object.values(each).map(({ path }) => path))),
-      isForeign: (path) => path.startsWith('/grpc.'),
       ended({ method, code, path, peer, stream }) {
         metrics.requestUnseen(method, code);
         const context = callContext(stream);

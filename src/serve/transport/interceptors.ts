@@ -14,7 +14,7 @@ import type { Tracing } from '../tracing/tracing.js';
 import { type AdmissionCheck, admissionInterceptor } from './admissionInterceptor.js';
 import { callContext } from './callContext.js';
 import { rejectionStatus } from './trailers.js';
-import { claimCount } from './uncountedCalls.js';
+import { claimCount, isForeign } from './uncountedCalls.js';
 import { type RejectedCall, type WireObserver, type WrongEnd, wireInterceptor } from './wireInterceptor.js';
 
 /** The callers that a service accepts. */
@@ -136,9 +136,9 @@ function startSpans(tracing: Pick<Tracing, 'call'>): NonNullable<WireObserver['t
 /** The interceptors of every call: the innermost one, then admission. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
   const { auth, metrics, failures, receiveSeconds, tracing } = options;
-  function rejected({ method, context, peer }: RejectedCall, { code, details, reason }: Status): void {
+  function rejected({ method, path, context, peer }: RejectedCall, { code, details, reason }: Status): void {
     if (!claimCount(context?.stream)) return;
-    metrics.requestRefused(method, status[code], reason);
+    if (!isForeign(path)) metrics.requestRefused(method, status[code], reason);
     context?.span?.end({ code: status[code], reason });
     failures.failed({ method, code: status[code], reason }, () => ({ ...logFields(context), peer }), details);
   }

@@ -29,6 +29,9 @@ export function claimCount(stream: ServerHttp2Stream | undefined): boolean {
   return true;
 }
 
+/** Whether a path belongs to another service of the server (health, reflection), whose calls are not counted. */
+export const isForeign = (path: string): boolean => path.startsWith('/grpc.');
+
 export interface UncountedCall {
   /** Name of a method of the service, or `unknown`. */
   readonly method: string;
@@ -43,8 +46,6 @@ export interface UncountedCall {
 export interface UncountedOptions {
   /** Paths of the service's methods. */
   readonly paths: ReadonlySet<string>;
-  /** Whether a path belongs to another service of this server (health, reflection), whose calls are not counted. */
-  readonly isForeign: (path: string) => boolean;
   readonly ended: (call: UncountedCall) => void;
 }
 
@@ -68,7 +69,7 @@ export function watchUncountedCalls(
   servers: readonly (Http2Server | Http2SecureServer)[],
   options: UncountedOptions,
 ): void {
-  const { paths, isForeign, ended } = options;
+  const { paths, ended } = options;
 
   function onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const path = headers[':path'] ?? '';

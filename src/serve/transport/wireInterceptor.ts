@@ -20,6 +20,7 @@ export type WrongEnd = 'none' | 'part' | 'second';
 /** A call that is rejected before a handler sees it. */
 export interface RejectedCall {
   readonly method: string;
+  readonly path: string;
   /** Undefined if the metadata of the call has not arrived. */
   readonly context: CallContext | undefined;
   readonly peer: string;
@@ -87,7 +88,7 @@ export function wireInterceptor(services: readonly WireService[], observer: Wire
     function refuse(error: Error): void {
       if (answered) return;
       if (context?.onMessageError) context.onMessageError(error);
-      else watched.sendStatus(observer.reject(error, { method, context, peer: call.getPeer() }, start));
+      else watched.sendStatus(observer.reject(error, { method, path, context, peer: call.getPeer() }, start));
     }
 
     const watched = new ServerInterceptingCall(call, {

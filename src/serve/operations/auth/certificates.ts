@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { fileProblem } from '../../../files/fileProblem.js';
 import { ServeConfigError } from '../../config/configFile.js';
 
@@ -23,7 +24,16 @@ export interface Certificates {
   readonly names: string;
 }
 
-const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+/** Number of days before a certificate expires at which its operator is warned. */
+const WARN_DAYS = 14;
+
+/** Whether a certificate should be renewed now. */
+export const expiresSoon = (expires: Date): boolean => expires.getTime() - Date.now() < WARN_DAYS * 86_400_000;
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** A block of any kind, such as a key in the same file. */
+const PEM_BLOCK = /-----BEGIN ([^-\r\n]*)-----(?:(?!-----BEGIN)[\s\S])*?-----END \1-----/g;
 
 async function readPem(key: string, path: string): Promise<Buffer> {
   try {
@@ -34,7 +44,15 @@ async function readPem(key: string, path: string): Promise<Buffer> {
 }
 
 function parseCertificates(key: string, path: string, pem: Buffer): X509Certificate[] {
-  const blocks = pem.toString('latin1').match(PEM_BLOCK) ?? [];
+  const text = pem.toString('latin1');
+  const blocks = text.match(CERTIFICATE) ?? [];
+  // OpenSSL passes over such a block at the end of a list of authorities, whose clients would be rejected.
+  if (/-----(BEGIN|END)|-----[BE][A-Z]*$/.test(text.replace(PEM_BLOCK, ''))) {
+    throw new ServeConfigError([
+      `${key}: ${path} is incomplete: a -----BEGIN line without its -----END line, or the reverse; write the file under another ` +
+        'name, and rename it when it is whole',
+    ]);
+  }
   if (blocks.length === 0) {
     throw new ServeConfigError([`${key}: ${path} contains no certificate (-----BEGIN CERTIFICATE-----)`]);
   }
@@ -65,8 +83,19 @@ function parseKey(path: string, pem: Buffer): KeyObject {
   }
 }
 
+/** @throws ServeConfigError with OpenSSL's reason if it does not accept the options, which differ by the named file. */
+function checkAccepted(key: string, path: string, options: SecureContextOptions): void {
+  try {
+    createSecureContext(options);
+  } catch (cause) {
+    const { reason, message } = cause as Error & { readonly reason?: string };
+    throw new ServeConfigError([`${key}: TLS cannot use ${path}: ${reason ?? message}`], { cause });
+  }
+}
+
 /**
- * Reads the TLS files and checks them: they are readable PEM files, the certificate is valid now, and the key belongs to it.
+ * Reads the TLS files and checks them: they are whole PEM files that OpenSSL accepts, the certificate is valid now, and the key belongs
+ * to it. The listeners can rely on that: grpc-js would drop every connection, with no other error than a line on stderr.
  * @throws ServeConfigError naming the configuration key and the file.
  */
 export async function readCertificates(paths: CertificatePaths, now = new Date()): Promise<Certificates> {
@@ -80,6 +109,8 @@ export async function readCertificates(paths: CertificatePaths, now = new Date()
   if (!leaf!.checkPrivateKey(parseKey(tlsKey, key))) {
     throw new ServeConfigError([`tlsKey: ${tlsKey} is not the key of the certificate in ${tlsCert} (its first one)`]);
   }
+  checkAccepted('tlsCert', tlsCert, { cert });
+  checkAccepted('tlsKey', tlsKey, { cert, key });
   const found = { cert, key, expires: new Date(leaf!.validTo), names: leaf!.subjectAltName ?? leaf!.subject };
   if (tlsClientCa === undefined) return found;
   const clientCa = await readPem('tlsClientCa', tlsClientCa);
@@ -89,6 +120,7 @@ export async function readCertificates(paths: CertificatePaths, now = new Date()
       `tlsClientCa: no certificate of ${tlsClientCa} is valid now, so no client could connect; renew them`,
     ]);
   }
+  checkAccepted('tlsClientCa', tlsClientCa, { cert, key, ca: clientCa });
   return { ...found, clientCa };
 }
 
@@ -100,10 +132,10 @@ export interface CertificateStore {
   readonly mutual: boolean;
   /**
    * Reloads the files.
-   * @throws ServeConfigError if they are unusable; then the current certificates stay in force.
+   * @throws ServeConfigError if they are unusable, or the error of a listener; then the current certificates stay in force.
    */
   reload(): Promise<Certificates>;
-  /** Calls the listener after every reload. */
+  /** Calls the listener with the certificates of every reload, and with the previous ones if another listener throws. */
   onReload(listener: (certificates: Certificates) => void): void;
 }
 
@@ -117,9 +149,15 @@ export async function openCertificateStore(paths: CertificatePaths): Promise<Cer
     },
     mutual: paths.tlsClientCa !== undefined,
     async reload() {
-      current = await readCertificates(paths);
-      for (const listener of listeners) listener(current);
-      return current;
+      const found = await readCertificates(paths);
+      try {
+        for (const listener of listeners) listener(found);
+      } catch (error) {
+        for (const listener of listeners) listener(current);
+        throw error;
+      }
+      current = found;
+      return found;
     },
     onReload: (listener) => void listeners.push(listener),
   };

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { isLoopback, parseAddress } from '../../config/address.js';
 import type { ServeConfig } from '../../config/schema.js';
 import { createReload, type Reload, type Reloadable } from '../reload.js';
-import { type CertificateStore, type Certificates, openCertificateStore } from './certificates.js';
+import { type CertificateStore, type Certificates, expiresSoon, openCertificateStore } from './certificates.js';
 import { createTokenStore, type TokenStore } from './tokenStore.js';
 import { readTokens } from './tokensFile.js';
 
@@ -13,12 +13,8 @@ export interface Security {
   readonly reload: Reload;
 }
 
-/** Number of days before a certificate expires at which a warning is logged. */
-const WARN_DAYS = 14;
-
 function describeCertificates(logger: Logger, { expires, names }: Certificates): string {
-  const days = (expires.getTime() - Date.now()) / 86_400_000;
-  if (days < WARN_DAYS) logger.warn({ expires, names }, 'the certificate expires soon; renew it and send SIGHUP');
+  if (expiresSoon(expires)) logger.warn({ expires, names }, 'the certificate expires soon; renew it and send SIGHUP');
   return `the certificate of ${names}, valid until ${expires.toISOString()}`;
 }
 

@@ -78,7 +78,8 @@ describe('tokens', () => {
         [`- ${good}\n- {name: vrg hush, sha256: ${'0'.repeat(64)}}`, /entry 2: name: is not a valid name/],
         [`- ${good}\n- ${good}`, /the name a occurs twice/],
         [`- ${good}\n- ${JSON.stringify(entry('b', 'one'))}`, /a and b have the same token/],
-        [`- {name: a, sha: 1}`, /entry 1: .*sha/],
+        [`- {name: a, sha: 1}`, /entry 1: has a key that is not known; use name, sha256, /],
+        ['- {vrg_hush: a}', /entry 1: has a key that is not known/],
       ];
       for (const [text, message] of cases) {
         await assert.rejects(readTokens({ tokensFile: await write(text) }), (error: Error) => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { readYaml, ServeConfigError } from '../../config/configFile.js';
-import { type TokenEntry, tokenSchema } from '../../config/securityKeys.js';
+import { type TokenEntry, tokenSchema, unknownTokenKey } from '../../config/securityKeys.js';
 
 /**
  * Rejects entries with the same name or the same hash.
@@ -31,8 +31,9 @@ async function readTokensFile(path: string): Promise<TokenEntry[]> {
   const { success, data, error } = z.array(tokenSchema).safeParse(content);
   if (success) return data;
   throw new ServeConfigError(
-    error.issues.map(({ path: [entry, ...key], message }) => {
+    error.issues.map(({ code, path: [entry, ...key], message }) => {
       const where = `tokensFile ${path}: entry ${Number(entry) + 1}`;
+      if (code === 'unrecognized_keys') return `${where}: ${unknownTokenKey}`;
       return key.length > 0 ? `${where}: ${key.join('.')}: ${message}` : `${where}: ${message}`;
     }),
   );

@@ -20,6 +20,7 @@ function directory(listing: Record<string, readonly string[]>) {
     /** Labels of manifests that differ from their folders. */
     manifests: new Map<string, string>(),
     gone: undefined as Error | undefined,
+    onOpen: () => {},
   };
   const opened: string[] = [];
   const closed: string[] = [];
@@ -32,6 +33,7 @@ function directory(listing: Record<string, readonly string[]>) {
     dir: 'models',
     async open(dir: string) {
       opened.push(dir);
+      state.onOpen();
       const [name, version] = (state.manifests.get(dir)?.split('@') ?? dir.split('/')) as [string, string];
       const problem = state.broken.get(dir);
       if (problem !== undefined) throw new Error(problem);
@@ -220,6 +222,69 @@ test('a reload by an operator tries refused versions again, and fails with the r
   assert.equal(await dir.reload(), 'a@2');
   assert.deepEqual(labels(), ['a@2']);
   await stop();
+});
+
+test('a version that stays broken is named and counted once, also over reloads, and is refused all the time', async () => {
+  const { dir, state, look, logged, opened, stop } = await start({ a: ['1'] });
+  const refused = [{ name: 'a', version: '2' }];
+  state.listing = { a: ['2', '1'] };
+  state.misplaced = ['flat'];
+  state.broken.set('a/2', 'no memory');
+  await look();
+  await look();
+  const named = logged.length;
+  for (let i = 1; i <= 3; i++) {
+    state.broken.set('a/2', `no memory ${i}`);
+    await assert.rejects(dir.reload(), new RegExp(`refused flat/: .*; a/2: no memory ${i}$`));
+    assert.equal(opened.filter((each) => each === 'a/2').length, i + 1);
+    assert.deepEqual(dir.status, { readable: true, refused: [{ name: 'flat', version: '' }, ...refused], refusals: 2 });
+  }
+  assert.equal(logged.length, named);
+  // Other files, which fail too.
+  state.changes.set('a/2', 1);
+  await look();
+  await look();
+  assert.equal(dir.status.refusals, 3);
+  await stop();
+});
+
+test('while a reload tries a refused version again, it is still shown as refused', async () => {
+  const { dir, state, look, stop } = await start({ a: ['1'] });
+  state.listing = { a: ['2', '1'] };
+  state.broken.set('a/2', 'no memory');
+  await look();
+  await look();
+  const shown: unknown[] = [];
+  state.onOpen = () => void shown.push(dir.status.refused);
+  await assert.rejects(dir.reload());
+  assert.deepEqual(shown, [[{ name: 'a', version: '2' }]]);
+  await stop();
+});
+
+test('a reload of one model looks at this one alone, and does not fail for another one', async () => {
+  const { dir, state, labels, opened, stop } = await start({ a: ['1'], b: ['1'] });
+  state.listing = { a: ['2', '1'], b: ['2', '1'] };
+  state.broken.set('a/2', 'no memory');
+  assert.equal(await dir.reload('b'), 'b@2');
+  assert.deepEqual(labels(), ['a@1', 'b@2']);
+  assert.ok(!opened.includes('a/2'));
+  await assert.rejects(dir.reload('a@1'), { message: 'modelDir: refused a/2: no memory' });
+  assert.equal(await dir.reload('b@2'), 'b@2');
+  state.listing = { a: ['1'] };
+  assert.equal(await dir.reload('a'), 'a@1');
+  assert.deepEqual(labels(), ['a@1', 'b@2'], 'only the named one');
+  assert.equal(await dir.reload('b'), 'b is gone, and no longer served');
+  assert.deepEqual(labels(), ['a@1']);
+  await stop();
+});
+
+test('a version that is served besides the directory stops the start, and what was opened is closed', async () => {
+  const { options, closed } = directory({ a: ['1'], b: ['3', '2'] });
+  await assert.rejects(openModelDir({ ...options, taken: ['other@1', 'b@3'] }), {
+    name: 'ServeError',
+    message: 'model: b@3 is given twice, by model and by b/3 of modelDir; serve it by one of them',
+  });
+  assert.deepEqual(closed, ['a/1']);
 });
 
 test('a broken highest version at the start is named, and the next one serves; without any the start fails with the reasons', async () => {

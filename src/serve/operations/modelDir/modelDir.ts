@@ -24,6 +24,8 @@ export interface ModelDirOptions {
   /** Warms up an engine that is not served yet. */
   readonly warm: (engine: Engine) => Promise<void>;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** `name@version` of the models that are served besides those of the directory. */
+  readonly taken?: readonly string[];
   /** Lists the directory; default: the file system. */
   readonly scan?: (dir: string) => Promise<ScannedDir>;
 }
@@ -41,10 +43,11 @@ export interface ModelDir {
   poll(): Promise<void>;
   /**
    * Looks at the directory now, and also tries versions again that were refused and have not changed.
+   * @param model one of `names`: looks at this model alone
    * @returns the models that are served from it
    * @throws ServeError naming what was refused, or that the directory cannot be read
    */
-  reload(): Promise<string>;
+  reload(model?: string): Promise<string>;
   /** Ends the polling. */
   stop(): void;
 }
@@ -74,10 +77,11 @@ async function openVersion({ name, version, dir }: ModelVersion, open: ModelDirO
 
 /**
  * Opens the models of a directory.
- * @throws ServeError `invalid_argument` if it cannot be read or no model in it works; engines that were opened are closed then.
+ * @throws ServeError `invalid_argument` if it cannot be read, no model in it works, or one is `taken`; engines that were opened are closed
+ *   then.
  */
 export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> {
-  const { dir, open, warm, logger, scan = scanModelDir } = options;
+  const { dir, open, warm, logger, taken = [], scan = scanModelDir } = options;
   const served = new Map<string, ModelVersion>();
   const refusals = new Map<string, Refusal>();
   const oneAtATime = pLimit(1);
@@ -91,12 +95,17 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   /** Models without a folder that stay, so that each is logged once. */
   const kept = new Set<string>();
 
+  const labelOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}@${version}`;
+  const namesOf = (version: ModelVersion): string[] => [version.name, labelOf(version)];
   const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
 
   /** Notes that a version does not work. It is named in the log and counted once, when its files no longer change. */
-  function refuse(version: Refusal['version'], message: string, named: boolean): void {
-    refusals.set(keyOf(version), { version, message, named });
-    if (!named) return;
+  function refuse(version: Refusal['version'], message: string, name: boolean): void {
+    const known = refusals.get(keyOf(version));
+    // Tried again by a reload: it has stayed refused all the time.
+    const before = known?.version.signature === version.signature && known.named;
+    refusals.set(keyOf(version), { version, message, named: before || name });
+    if (before || !name) return;
     counted++;
     const facts = { model: version.name, version: version.version, reason: message };
     logger.error(facts, 'this version of a model is refused, and tried again when its files change');
@@ -134,8 +143,9 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   }
 
   /** Removes models whose folder is gone; the default model stays. */
-  function removeGone(found: ScannedDir): void {
+  function removeGone(found: ScannedDir, only: string | undefined): void {
     for (const [name, { version }] of served) {
+      if (only !== undefined && name !== only) continue;
       if (found.models.has(name)) {
         kept.delete(name);
         continue;
@@ -173,13 +183,18 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     return usable ? found : undefined;
   }
 
-  async function poll(): Promise<void> {
+  /**
+   * @param again tries also versions that were refused and have not changed
+   * @param only the name of the only model to look at
+   */
+  async function poll(again = false, only?: string): Promise<void> {
     const found = await look();
     if (found === undefined) return;
     for (const [name, versions] of found.models) {
+      if (only !== undefined && name !== only) continue;
       for (const version of divided(name, versions).toTry) {
         if (stopped) return;
-        if (isRefused(version)) continue;
+        if (!again && isRefused(version)) continue;
         try {
           await serve(version);
           break;
@@ -196,13 +211,13 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     const present = new Set([...found.models.values()].flat().map(keyOf));
     for (const name of found.misplaced) present.add(keyOf({ name, version: '' }));
     for (const key of refusals.keys()) if (!present.has(key)) refusals.delete(key);
-    removeGone(found);
+    removeGone(found, only);
   }
 
   function schedule(intervalMs: number): void {
     if (stopped) return;
     timer = setTimeout(() => {
-      void oneAtATime(poll)
+      void oneAtATime(() => poll())
         .catch((error: unknown) => logger.error({ err: error }, 'the models directory could not be polled'))
         .finally(() => schedule(intervalMs));
     }, intervalMs);
@@ -217,6 +232,12 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     const found = await look();
     for (const [name, versions] of found?.models ?? []) {
       for (const version of versions) {
+        if (taken.includes(labelOf(version))) {
+          throw new ServeError(
+            'invalid_argument',
+            `model: ${labelOf(version)} is given twice, by model and by ${version.dir} of modelDir; serve it by one of them`,
+          );
+        }
         const reopen = () => openVersion(version, open);
         let engine: Engine | undefined;
         try {
@@ -251,23 +272,26 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
       return { readable, refused, refusals: counted };
     },
     get names() {
-      return [...served.values()].flatMap(({ name, version }) => [name, `${name}@${version}`]);
+      return [...served.values()].flatMap(namesOf);
     },
     start(given, intervalMs) {
       registry = given;
       schedule(intervalMs);
     },
-    poll: () => oneAtATime(poll),
-    async reload() {
-      await oneAtATime(async () => {
-        refusals.clear();
-        await poll();
-      });
+    poll: () => oneAtATime(() => poll()),
+    async reload(model) {
+      const named = [...served.values()].find((each) => model !== undefined && namesOf(each).includes(model));
+      const only = named?.name ?? model;
+      const isMeant = ({ name }: { readonly name: string }): boolean => only === undefined || name === only;
+      await oneAtATime(() => poll(true, only));
       // What failed at this look is not being written, as the operator has asked for it.
-      const failed = [...refusals].map(([key, { message }]) => `${key}: ${message}`);
+      const failed = [...refusals].flatMap(([key, { version, message }]) =>
+        isMeant(version) ? [`${key}: ${message}`] : [],
+      );
       if (!readable) throw new ServeError('invalid_argument', `modelDir: ${dir} cannot be used: ${problem}`);
       if (failed.length > 0) throw new ServeError('invalid_argument', `modelDir: refused ${failed.join('; ')}`);
-      return [...served.values()].map(({ name, version }) => `${name}@${version}`).join(', ');
+      const labels = [...served.values()].filter(isMeant).map(labelOf);
+      return labels.join(', ') || `${only} is gone, and no longer served`;
     },
     stop() {
       stopped = true;
