@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { memorySource } from '../../test/support/memorySource.js';
 import { call, dict, global, int, none, rebuilt, storage, str, tuple } from '../../test/support/pickles.js';
 import { storedZip } from '../../test/support/storedZip.js';
-import { float32Bytes, stateDict, torchFile } from '../../test/support/torchFile.js';
+import { float32Bytes, legacyTorchFile, stateDict, torchFile } from '../../test/support/torchFile.js';
 import { encodeSafetensors } from '../tensor/safetensors.js';
 import { tensor } from '../tensor/tensor.js';
 import { openFileSource } from './byteSource.js';
@@ -70,6 +70,29 @@ describe('files of PyTorch', () => {
     const bytes = new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x3f00, 0).buffer);
     const checkpoint = await open(torchFile(stateDict({ w: typed }), { 0: bytes }, { others: little, zip64: true }));
     assert.deepEqual(await checkpoint.read('w'), tensor('float32', [2, 2], Float32Array.of(1, -2, 0.5, 0)));
+  });
+
+  it('before PyTorch 0.4 may have views of storages: tensors begin where theirs does', async () => {
+    const view = { offset: 3, elements: 4 };
+    const saved = stateDict({
+      whole: rebuilt(storage('FloatStorage', '0', 8), { shape: [8] }),
+      part: rebuilt(storage('FloatStorage', '0', 8, view), { shape: [4] }),
+      column: rebuilt(storage('FloatStorage', '0', 8, view), { shape: [2], strides: [2], offset: 1 }),
+      other: rebuilt(storage('FloatStorage', '1', 2), { shape: [2] }),
+    });
+    const { format, read } = await open(legacyTorchFile(saved, { 0: [0, 1, 2, 3, 4, 5, 6, 7], 1: [8, 9] }));
+    assert.equal(format, 'pytorch-legacy');
+    const values = async (name: string) => [...(await read(name)).data];
+    assert.deepEqual(await values('whole'), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert.deepEqual(await values('part'), [3, 4, 5, 6]);
+    assert.deepEqual(await values('column'), [4, 6]);
+    assert.deepEqual(await values('other'), [8, 9]);
+    const past = (claim: { offset: number; elements: number }, shape: readonly number[]) =>
+      legacyTorchFile(stateDict({ w: rebuilt(storage('FloatStorage', '0', 8, claim), { shape }) }), {
+        0: [0, 1, 2, 3, 4, 5, 6, 7],
+      });
+    await refuses(past(view, [5]), /more than the 4 elements of its storage/);
+    await refuses(past({ offset: 5, elements: 4 }, [1]), /a view of storage 0 ends past its 8 elements/);
   });
 
   it('saved on a big-endian machine are rejected', async () => {

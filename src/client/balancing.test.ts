@@ -9,15 +9,16 @@ interface Config {
   readonly loadBalancingConfig: unknown;
   readonly methodConfig: readonly {
     readonly name: readonly { readonly method: string }[];
-    readonly retryPolicy: { readonly retryableStatusCodes: readonly string[] };
+    readonly retryPolicy: unknown;
   }[];
+  readonly retryThrottling?: unknown;
 }
 
 const configOf = (options: Parameters<typeof balancedChannels>[1]): Config =>
   JSON.parse(String(balancedChannels(methods, options).calls['grpc.service_config']));
 
-test('every method with one request is retried when UNAVAILABLE, and nothing else is', () => {
-  const { methodConfig, loadBalancingConfig } = configOf({});
+test('every method with one request is retried when UNAVAILABLE, twice, and nothing else is', () => {
+  const { methodConfig, loadBalancingConfig, retryThrottling } = configOf({});
   assert.deepEqual(loadBalancingConfig, [{ round_robin: {} }]);
   const [{ name, retryPolicy }] = methodConfig as [Config['methodConfig'][number]];
   const streams = Object.entries(methods).flatMap(([method, { requestStream }]) => (requestStream ? [method] : []));
@@ -28,7 +29,22 @@ test('every method with one request is retried when UNAVAILABLE, and nothing els
       .filter((method) => !streams.includes(method))
       .sort(),
   );
-  assert.deepEqual(retryPolicy.retryableStatusCodes, ['UNAVAILABLE']);
+  assert.deepEqual(retryPolicy, {
+    maxAttempts: 3,
+    initialBackoff: '0.1s',
+    maxBackoff: '2s',
+    backoffMultiplier: 4,
+    retryableStatusCodes: ['UNAVAILABLE'],
+  });
+  assert.deepEqual(retryThrottling, { maxTokens: 512, tokenRatio: 0.1 });
+});
+
+test('messages are kept for a retry of calls, up to 128 MiB each, and not for streams of requests', () => {
+  const { calls, itemStreams } = balancedChannels(methods, {});
+  const MiB = 1024 * 1024;
+  const sizes = { 'grpc.per_rpc_retry_buffer_size': 128 * MiB, 'grpc.retry_buffer_size': 512 * MiB };
+  assert.deepEqual(calls, { ...itemStreams, ...sizes });
+  for (const name of Object.keys(sizes)) assert.equal(name in itemStreams, false);
 });
 
 test('a method of which the contract does not say that it may be repeated is not retried', () => {

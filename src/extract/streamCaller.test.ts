@@ -92,11 +92,26 @@ describe('calls over a stream', () => {
     assert.deepEqual(values(await all('a', 'b', 'c', 'd')), ['a!', 'b!', 'message too large', 'd!']);
   });
 
-  it('repeat an image that the service had no room for, and count anew after each answer', async () => {
-    let refusals = 3;
+  for (const reason of ['OVERLOADED', 'RATE_LIMITED']) {
+    it(`repeat an image that is refused for the moment (${reason}), after longer and longer pauses`, async () => {
+      let refusals = 3;
+      const busy = new VicreglError('RESOURCE_EXHAUSTED', 'not now', { reason });
+      const { all, opened, waits } = service((name) => (name === 'a' && refusals-- > 0 ? busy : `${name}!`));
+      assert.deepEqual(values(await all('a', 'b')), ['a!', 'b!']);
+      assert.equal(opened.length, 1);
+      assert.deepEqual(waits, [1, 2, 3]);
+    });
+  }
+
+  it('end with a resumable error when one image is refused for the moment every time', async () => {
     const busy = new VicreglError('RESOURCE_EXHAUSTED', 'full', { reason: 'OVERLOADED' });
-    const { all } = service((name) => (name === 'a' && refusals-- > 0 ? busy : `${name}!`));
-    assert.deepEqual(values(await all('a', 'b')), ['a!', 'b!']);
+    const { all, opened, waits } = service((name) => (name === 'a' ? busy : `${name}!`));
+    const [refusedOne, answeredOne] = values(await all('a', 'b'));
+    assert.match(refusedOne!, /does not answer any more \(RESOURCE_EXHAUSTED: full\)/);
+    assert.equal(answeredOne, 'b!');
+    // Four times over the same stream, then over a new one each.
+    assert.deepEqual(waits, [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.equal(opened.length, 1 + RETRIES);
   });
 
   it('all end at an error that every image would get', async () => {

@@ -57,7 +57,7 @@ export function streamCaller<Fields extends object, T>(
   let ids = 0;
   /** Images that may be unanswered; 1 to find the one that breaks the stream. */
   let unanswered = Number.POSITIVE_INFINITY;
-  /** Failures of the stream since the last answer. */
+  /** Failures of the stream since the last answer that was more than a refusal for the moment. */
   let failures = 0;
   /** What has ended all calls. */
   let ending: { readonly error: unknown } | undefined;
@@ -80,7 +80,7 @@ export function streamCaller<Fields extends object, T>(
     const task = sent.get(answer.id);
     if (task === undefined) return;
     sent.delete(answer.id);
-    failures = 0;
+    if (answer.status === 'fulfilled' || !isTransient(answer.reason)) failures = 0;
     if (answer.status === 'fulfilled') {
       task.resolve(answer.value);
     } else if (isTransient(answer.reason) && ++task.attempts < ITEM_ATTEMPTS) {

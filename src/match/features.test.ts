@@ -151,6 +151,21 @@ describe('matchFeatures', () => {
     assert.deepEqual(same, [{ source: 0, target: 0, distance: 0, similarity: 0 }], 'nothing is left of equal vectors');
   });
 
+  it('with centredCosine takes the mean over all cells of maps of different sizes', () => {
+    const a = row(2, [4, 0]);
+    const b = row(2, [0, 0], [4, 4], [-8, -12]);
+    // The sum (0, -8) over 4 cells is (0, -2): left are (4, 2) and (0, 2), (4, 6), (-8, -10).
+    const cosine = (x: number, y: number) => (4 * x + 2 * y) / (Math.hypot(4, 2) * Math.hypot(x, y));
+    const expected = [cosine(0, 2), cosine(4, 6), cosine(-8, -10)];
+    const [match] = matchFeatures(a, b, { distance: 'centredCosine' });
+    assert.equal(match!.target, 1);
+    assert.ok(Math.abs(match!.similarity - expected[1]!) < 1e-6, `${match!.similarity}`);
+    const back = matchFeatures(b, a, { distance: 'centredCosine', order: 'source' });
+    for (const { source, similarity } of back) {
+      assert.ok(Math.abs(similarity - expected[source]!) < 1e-6, `${source}: ${similarity}`);
+    }
+  });
+
   it('names the cell that is not finite for every distance', () => {
     const bad = row(2, [0, 1], [Number.POSITIVE_INFINITY, 0]);
     for (const distance of matchDistances) {

@@ -38,23 +38,25 @@ function partOf(batch: StepBatch, { rank, size }: Collectives): StepBatch {
 }
 
 /** Steps of several ranks: the log of each step and the state after the last, of every rank. */
-function ranksOf(config: StepConfig, ranks: number, steps = 1) {
+function ranksOf(config: StepConfig, ranks: number, steps = 1, wrap = (each: Collectives) => each) {
   return Promise.all(
-    createInMemoryGroup(ranks).map((collectives) =>
-      withRunner(
-        config,
-        async (runner) => {
-          const terms = [];
-          for (let step = 0; step < steps; step++) {
-            terms.push(await takeStep(runner, step, 0.1, partOf(batchOf(config, step), collectives)));
-          }
-          return { terms, state: copy(runner.state()) };
-        },
-        // Only rank 0 has the weights.
-        collectives.rank === 0 ? weightsOf(config) : new Map(),
-        { collectives },
+    createInMemoryGroup(ranks)
+      .map(wrap)
+      .map((collectives) =>
+        withRunner(
+          config,
+          async (runner) => {
+            const terms = [];
+            for (let step = 0; step < steps; step++) {
+              terms.push(await takeStep(runner, step, 0.1, partOf(batchOf(config, step), collectives)));
+            }
+            return { terms, state: copy(runner.state()) };
+          },
+          // Only rank 0 has the weights.
+          collectives.rank === 0 ? weightsOf(config) : new Map(),
+          { collectives },
+        ),
       ),
-    ),
   );
 }
 
@@ -130,6 +132,20 @@ describe('a step on several ranks', () => {
       const error = relativeError(each[0]!.state.get(name)!.data, data);
       assert.ok(error < 2e-5, `${name}: ${error}`);
     }
+  });
+
+  it('has the same bits on ranks whose processors round the loss differently', async () => {
+    const config = { ...configs['an online classifier']!, optimizer, clipNorm: 2 };
+    const rounding = (collectives: Collectives): Collectives => ({
+      ...collectives,
+      async allGather(values) {
+        await collectives.allGather(values);
+        if (collectives.rank === 0 || !(values instanceof Float32Array)) return;
+        for (let i = 0; i < values.length; i++) values[i]! *= 1 + 1e-5;
+      },
+    });
+    const [first, second] = await ranksOf(config, 2, 2, rounding);
+    assert.deepEqual(second, first);
   });
 
   it('is refused by all ranks if it is not finite on one', async () => {

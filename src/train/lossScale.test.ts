@@ -80,6 +80,24 @@ describe('the scale of the loss', () => {
       }
     });
 
+    it(`is not doubled beyond ${HUGE}, where gradients are tiny: ${name}`, async () => {
+      const weights = { invariance: 1e-6, variance: 1e-6, covariance: 1e-6 };
+      const tiny = { ...config, loss: { ...config.loss, weights } };
+      for (const [before, after] of [
+        [HUGE / 2, HUGE],
+        [HUGE, HUGE],
+      ] as const) {
+        const runner = await create(startingAt(before, 1999, tiny), tiny);
+        try {
+          assert.equal((await takeStep(runner, 0, 0.1, batchOf(config)))['overflow'], 0);
+          assert.equal(scaleOf(runner), after);
+          assert.equal(runner.state().get('loss_scale/steps')!.data[0], 0);
+        } finally {
+          await runner.close();
+        }
+      }
+    });
+
     it(`does not excuse gradients that overflow without it: ${name}`, async () => {
       const steep = { ...config, loss: { ...config.loss, weights: { invariance: 1e9, variance: 1e9, covariance: 0 } } };
       const runner = await create(startingAt(1, 0, steep), steep);

@@ -139,7 +139,7 @@ describe('TLS', () => {
     }
   });
 
-  test('mutual TLS accepts clients with a certificate of its authority, also after a reload', async (t) => {
+  test('mutual TLS accepts clients with a certificate of its authority, also after a reload, which may bring another authority', async (t) => {
     const refusals = watchRefusals(t);
     const { cert, key } = await writeIdentity(folder, 'mutual', authority.sign('server'));
     const clientCa = join(folder, 'clients.crt');
@@ -161,6 +161,10 @@ describe('TLS', () => {
         await turnedAway(authority.sign('client', { from: -20, to: -10 }), 'CERT_HAS_EXPIRED');
         assert.ok((await service.reload()).every(({ ok }) => ok));
       }
+      await writeFile(clientCa, stranger.cert);
+      assert.ok((await service.reload()).every(({ ok }) => ok));
+      assert.equal((await service.client(identity(stranger.sign('client'))).model()).name, 'tiny');
+      await turnedAway(authority.sign('client'), 'UNABLE_TO_VERIFY_LEAF_SIGNATURE');
     } finally {
       await service.stop();
     }

@@ -35,8 +35,28 @@ export const global = (module: string, name: string): Pickled => text(`c${module
 export const call = (called: Pickled, ...args: Pickled[]): Pickled =>
   Buffer.concat([called, tuple(...args), text('R')]);
 
-/** A reference to a storage with a number of elements. */
-export const storage = (storageClass: string, key: string, elements: number): Pickled =>
+/** An integer of up to 16 bytes. */
+export function long(value: bigint): Pickled {
+  const bytes = Buffer.alloc(16);
+  bytes.writeBigUInt64LE(value & 0xffff_ffff_ffff_ffffn);
+  bytes.writeBigUInt64LE(value >> 64n, 8);
+  return Buffer.concat([byte(0x8a, 16), bytes]);
+}
+
+export const yes = byte(0x88);
+
+export const list = (...items: Pickled[]): Pickled => Buffer.concat([text(']('), ...items, text('e')]);
+
+/**
+ * A reference to a storage with a number of elements.
+ * @param view a part of it, as files before PyTorch 0.4 refer to storages that others are views of: its first element and its length
+ */
+export const storage = (
+  storageClass: string,
+  key: string,
+  elements: number,
+  view?: { readonly offset: number; readonly elements: number },
+): Pickled =>
   Buffer.concat([
     tuple(
       str('storage'),
@@ -46,6 +66,7 @@ export const storage = (storageClass: string, key: string, elements: number): Pi
       str(key),
       str('cpu'),
       int(elements),
+      ...(view ? [tuple(str(`${key} view`), int(view.offset), int(view.elements))] : []),
     ),
     text('Q'),
   ]);

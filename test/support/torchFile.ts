@@ -1,4 +1,4 @@
-import { dict, type Pickled, pickle } from './pickles.js';
+import { dict, int, list, long, type Pickled, pickle, str, yes } from './pickles.js';
 import { storedZip, type ZipPart } from './storedZip.js';
 
 /** A file in the format of torch.save (1.6 and later), from a pickled object and its storages. */
@@ -16,6 +16,23 @@ export function torchFile(
     ],
     { zip64 },
   );
+}
+
+/** A file in the format of torch.save before 1.6, from a pickled object and its storages of float32. */
+export function legacyTorchFile(saved: Pickled, storages: Readonly<Record<string, readonly number[]>>): Uint8Array {
+  const stored = Object.values(storages).flatMap((values) => {
+    const count = Buffer.alloc(8);
+    count.writeBigInt64LE(BigInt(values.length));
+    return [count, float32Bytes(...values)];
+  });
+  return Buffer.concat([
+    pickle(long(0x1950a86a20f9469cfc6cn)),
+    pickle(int(1001)),
+    pickle(dict({ little_endian: yes })),
+    pickle(saved),
+    pickle(list(...Object.keys(storages).map(str))),
+    ...stored,
+  ]);
 }
 
 /** A state dict. */

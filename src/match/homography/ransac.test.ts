@@ -3,8 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import { stream } from '../../tensor/random.js';
+import { measure } from './consensus.js';
 import { fitHomography, type PointPairs } from './fitHomography.js';
-import { homographyOfFour } from './minimalSample.js';
+import { homographyOfFour, isUsable } from './minimalSample.js';
 import { type HomographyFit, ransacHomography, ransacHomographyInSlices } from './ransac.js';
 
 /** A view of a plane by a tilted camera: keeps 640 x 480 pixels in front of it. */
@@ -132,6 +133,29 @@ describe('homographyOfFour', () => {
   });
 });
 
+describe('isUsable', () => {
+  it('takes four pairs whose triangles all keep or all change their orientation, and no three points on a line', () => {
+    const square = [
+      [0, 0],
+      [10, 0],
+      [10, 10],
+      [0, 10],
+    ] as const;
+    const usable = (to: readonly (readonly [number, number])[]) =>
+      isUsable(Float64Array.from(square.flatMap((point, i) => [...point, ...to[i]!])), [0, 1, 2, 3]);
+    const [a, b, c, d] = square;
+    assert.equal(usable([a, b, c, d]), true);
+    assert.equal(usable([b, a, d, c]), true, 'a mirror image');
+    assert.equal(
+      usable([a, b, d, c]),
+      false,
+      'two corners are exchanged: a homography of them would cross the horizon',
+    );
+    assert.equal(usable([a, b, c, [9, 8]]), false, 'the last corner lies beyond the diagonal');
+    assert.equal(usable([a, b, c, [5, 0]]), false, 'three on a line');
+  });
+});
+
 describe('ransacHomography', () => {
   it('finds the inliers and the homography with half outliers, to fractions of a pixel', () => {
     for (let seed = 0; seed < 5; seed++) {
@@ -171,6 +195,31 @@ describe('ransacHomography', () => {
     assert.deepEqual(ransacHomography(pairs, { threshold: 3, seed: 9 }), fit);
     const { signal } = new AbortController();
     assert.deepEqual(await ransacHomographyInSlices(pairs, { threshold: 3, seed: 9 }, signal), fit);
+  });
+
+  it('counts no pair on the other side of the horizon, where no camera sees it', () => {
+    // x' = x / (1 + x / 100): the horizon is at x = -100, and pairs beyond it fit the matrix as exactly.
+    const behind = Float64Array.of(1, 0, 0, 0, 1, 0, 0.01, 0, 1);
+    const points = [
+      [10, 0],
+      [50, 20],
+      [-150, 7],
+      [-200, -11],
+      [20, -30],
+      [5, 40],
+    ] as const;
+    const pairs = Float64Array.from(points.flatMap(([x, y]) => [x, y, ...map(behind, x, y)]));
+    const ahead = [0, 1, 4, 5];
+    for (const reference of ahead) {
+      const { inliers, rms, cost } = measure(behind, pairs, 1, reference)!;
+      assert.deepEqual([...inliers], ahead);
+      assert.ok(rms < 1e-9, `${rms}`);
+      assert.ok(Math.abs(cost - 2) < 1e-9, 'each of the others costs the squared threshold');
+    }
+    assert.deepEqual([...measure(behind, pairs, 1, 2)!.inliers], [2, 3]);
+    const { matrix, inliers } = found(ransacHomography(pairs, { threshold: 1, maxIterations: 500 }));
+    assert.deepEqual([...inliers], ahead);
+    assert.ok(Math.abs(matrix[6]! - 0.01) < 1e-9, `${matrix}`);
   });
 
   it('fits mirror images', () => {

@@ -1,70 +1,20 @@
 import assert from 'node:assert/strict';
-import { describe, type TestContext, test } from 'node:test';
-import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
-import { tinyManifest } from '../../../test/support/tinyModel.js';
-import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
+import { describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  call,
+  embedding,
+  gatedEngine,
+  image,
+  isServeError,
+  limits,
+  manifest,
+  timedQueue,
+} from '../../../test/support/batchQueues.js';
+import { EngineError, type ImageBatch, type OutputName } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import type { RgbImage } from '../../image/types.js';
 import { ServeError } from '../call/serveError.js';
-import { createBatchQueue, type QueueLimits, type Reservation } from './batchQueue.js';
-
-const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
-const embedding: ReadonlySet<OutputName> = new Set(['representation']);
-const manifest = { ...tinyManifest, files: {} };
-
-function image(value: number, width = 8, height = 8): RgbImage {
-  return { width, height, data: new Uint8Array(width * height * 3).fill(value) };
-}
-
-const bytesOf = ({ data }: RgbImage): number => data.byteLength;
-
-function call(signal: AbortSignal = new AbortController().signal) {
-  return { signal, observe: () => {} };
-}
-
-/** The fake engine, whose runs wait until they are released one by one. */
-function gatedEngine(workers = 1) {
-  const engine = createFakeEngine({ manifest, workers });
-  const gates: (() => Promise<unknown>)[] = [];
-  const batches: ImageBatch[] = [];
-  let listener = (): void => {};
-  let busy = 0;
-  return {
-    batches,
-    provider: engine.provider,
-    get status() {
-      return engine.status;
-    },
-    get idle() {
-      return Math.max(0, workers - busy);
-    },
-    watch(given: () => void) {
-      listener = given;
-      return () => {};
-    },
-    run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
-      batches.push(batch);
-      busy++;
-      return new Promise((resolve, reject) => {
-        gates.push(async () => {
-          await engine.run(batch, wants).then(resolve, reject);
-          busy--;
-          listener();
-        });
-      });
-    },
-    /** Lets the oldest run finish and the queue take its next batch. */
-    async letOneGo() {
-      await gates.shift()!();
-      await turn();
-    },
-    sizes: () => batches.map(({ shape }) => shape[0]),
-  };
-}
-
-function isServeError(code: string, text: RegExp) {
-  return (error: unknown) => error instanceof ServeError && error.code === code && text.test(error.message);
-}
+import { createBatchQueue } from './batchQueue.js';
 
 describe('batch queue', () => {
   test('images of one event loop turn share a batch; those that arrive meanwhile share the next', async () => {
@@ -283,67 +233,49 @@ describe('batch queue', () => {
     assert.deepEqual(engine.sizes(), [2, 1]);
   });
 
-  test('rejections are immediate, name their limit, and have a retry hint from the measured rate', async () => {
-    const engine = createFakeEngine({ manifest, delayMs: 40 });
-    const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 });
-    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+  test('rejections are immediate, name their limit, and have a retry hint from the measured rate', async (t) => {
+    const { queue, letOneGoAfter, runFor } = timedQueue(t, { queueImages: 4 });
+    for (let i = 0; i < 3; i++) await runFor(40, image(i));
     const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
     await assert.rejects(queue.run(image(5), embedding, call()), (error: ServeError) => {
       assert.equal(error.code, 'overloaded');
       assert.deepEqual(error.limit, { name: 'queueImages', value: 4 });
       // 4 images of 40 ms, of which half must finish.
-      assert.ok(error.retryAfterSeconds! >= 0.05 && error.retryAfterSeconds! < 1, String(error.retryAfterSeconds));
+      assert.equal(error.retryAfterSeconds, 0.08);
       return true;
     });
+    for (let i = 0; i < 4; i++) await letOneGoAfter(40);
     await Promise.all(answers);
   });
 
-  test('a deadline that cannot be met is rejected immediately; an image whose deadline passes in the queue is dropped before inference', async () => {
-    let runs = 0;
-    const failWith = () => {
-      runs++;
-      return undefined;
-    };
-    const engine = createFakeEngine({ manifest, delayMs: 40, failWith });
-    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
+  test('a deadline that cannot be met is rejected immediately; an image whose deadline passes in the queue is dropped before inference', async (t) => {
+    const { engine, queue, within, letOneGoAfter, runFor } = timedQueue(t);
     const unknown = queue.run(image(1), embedding, call());
     await turn();
     // There is no estimate yet that would reject it; it waits, and its deadline passes.
-    const late = queue.run(image(2), embedding, { ...call(), deadline: Date.now() + 1 });
-    await assert.rejects(late, isServeError('deadline_exceeded', /passed before a worker was free/));
-    await unknown;
-    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+    const late = assert.rejects(
+      queue.run(image(2), embedding, within(40)),
+      isServeError('deadline_exceeded', /passed before a worker was free/),
+    );
+    await letOneGoAfter(40);
+    await Promise.all([unknown, late]);
+    for (let i = 0; i < 2; i++) await runFor(40, image(i));
     const before = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
     await turn();
+    // Half of the run of 40 ms, three that wait, and its own.
     await assert.rejects(
-      queue.run(image(9), embedding, { ...call(), deadline: Date.now() + 50 }),
-      isServeError('deadline_exceeded', /cannot be met: 3 images wait/),
+      queue.run(image(9), embedding, within(179)),
+      isServeError(
+        'deadline_exceeded',
+        /in 179 ms cannot be met: 3 images wait before this one, for about 140 ms, and it takes 40 ms itself/,
+      ),
     );
-    await Promise.all(before);
-    // Neither of the two.
-    assert.equal(runs, 1 + 3 + 4);
+    const inTime = queue.run(image(9), embedding, within(180));
+    for (let i = 0; i < 5; i++) await letOneGoAfter(i === 4 ? 0 : 40);
+    await Promise.all([...before, inTime]);
+    // Neither of the two that were rejected.
+    assert.equal(engine.batches.length, 1 + 2 + 4 + 1);
   });
-
-  /** A queue of single images whose runs take as long as the test says, on a clock of its own. Deadlines are by the true clock. */
-  function timedQueue(t: TestContext, workers = 1) {
-    let now = 0;
-    t.mock.method(performance, 'now', () => now);
-    const engine = gatedEngine(workers);
-    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
-    const within = (ms: number) => ({ ...call(), deadline: Date.now() + ms });
-    const letOneGoAfter = async (ms: number): Promise<void> => {
-      now += ms;
-      await engine.letOneGo();
-    };
-    /** Runs an image on the idle engine. */
-    const runFor = async (ms: number, given: RgbImage): Promise<void> => {
-      const answer = queue.run(given, embedding, call());
-      await turn();
-      await letOneGoAfter(ms);
-      await answer;
-    };
-    return { engine, queue, within, letOneGoAfter, runFor };
-  }
 
   test('under load, rejects by what stands before an image and by its own time; images being decoded count', async (t) => {
     const { queue, within, runFor, letOneGoAfter } = timedQueue(t);
@@ -375,7 +307,7 @@ describe('batch queue', () => {
   });
 
   test('an idle worker runs an image whose deadline the estimate exceeds, and such runs correct the estimate', async (t) => {
-    const { engine, queue, within, runFor, letOneGoAfter } = timedQueue(t, 2);
+    const { engine, queue, within, runFor, letOneGoAfter } = timedQueue(t, { workers: 2 });
     for (let i = 0; i < 3; i++) await runFor(90_000, image(i));
     const busy = queue.run(image(4), embedding, call());
     await turn();
@@ -518,232 +450,6 @@ describe('batch queue', () => {
     engine.kill(1, 'ended (signal SIGKILL)');
     await Promise.all([running, waiting]);
     await assert.rejects(queue.run(image(3), embedding, call()), { code: 'unavailable', message: /SIGKILL/ });
-    await queue.close();
-  });
-
-  test('a reservation counts as an image until it is used or released', async () => {
-    const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
-    const [first] = [queue.reserve(call()), queue.reserve(call())];
-    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded \(queueImages: 2\)/));
-    await assert.rejects(queue.run(image(1), embedding, call()), isServeError('overloaded', /full/));
-    first!.release();
-    first!.release();
-    const third = queue.reserve(call());
-    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
-    void queue.run(image(1), embedding, call(), third);
-    assert.throws(
-      () => queue.reserve(call()),
-      isServeError('overloaded', /1 images wait, 1 are being decoded .* 192 bytes are held/),
-    );
-    await turn();
-    queue.reserve(call());
-  });
-
-  test('reports that it is full while no image would be accepted, without a reservation', async () => {
-    const engine = gatedEngine();
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
-    assert.equal(queue.full, undefined);
-    const place = queue.reserve(call());
-    assert.ok(isServeError('overloaded', /0 images wait, 1 are being decoded/)(queue.full));
-    assert.ok(queue.full!.retryAfterSeconds! > 0);
-    place.release();
-    assert.equal(queue.full, undefined);
-    await queue.close();
-    assert.equal(queue.full, undefined, 'what is wrong then is another thing');
-  });
-
-  test('a stream item blocks when a unary call is rejected, and its wait counts as time in the queue', async () => {
-    const engine = gatedEngine();
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
-    const running = queue.run(image(1), embedding, call());
-    await turn();
-    const waiting = [2, 3].map((value) => queue.run(image(value, 16), embedding, call()));
-    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
-    const queued: number[] = [];
-    const ofStream = {
-      ...call(),
-      waitsForCapacity: true,
-      observe: (_: string, seconds: number) => void queued.push(seconds),
-    };
-    let reservation: Reservation | undefined;
-    const reserving = queue.reserveWaiting(ofStream, bytesOf(image(4))).then((given) => {
-      reservation = given;
-    });
-    await delay(20);
-    assert.deepEqual([reservation, queue.blocked], [undefined, 1]);
-    await engine.letOneGo();
-    await reserving;
-    const run = queue.run(image(4), embedding, ofStream, reservation);
-    await engine.letOneGo();
-    await engine.letOneGo();
-    await Promise.all([running, ...waiting, run]);
-    assert.ok(queued[0]! >= 0.019, `${queued[0]} s`);
-    await queue.close();
-  });
-
-  test('stream items hold at most half of the images, and by their largest inputs half of the bytes', async () => {
-    const maxBytes = bytesOf(image(1, 16, 16));
-    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * maxBytes }]) {
-      const queue = createBatchQueue(gatedEngine(), { ...limits, ...bound });
-      const granted: Reservation[] = [];
-      const reserving = [1, 2, 3].map(() =>
-        queue.reserveWaiting(call(), maxBytes).then((given) => granted.push(given)),
-      );
-      await turn();
-      assert.deepEqual([granted.length, queue.blocked], [2, 1], JSON.stringify(bound));
-      queue.reserve(call()).release();
-      granted[0]!.release();
-      await Promise.all(reserving);
-      for (const reservation of granted) reservation.release();
-      await queue.close();
-    }
-  });
-
-  test('stream items that reserve the largest input still fill batches: the next ones get the bytes that they do not need', async () => {
-    const engine = gatedEngine();
-    const maxBytes = bytesOf(image(1, 64, 64));
-    // Half of it has room for three of the largest inputs, or 192 of the actual ones.
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * maxBytes });
-    const items = Array.from({ length: 27 }, async (_, i) =>
-      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), maxBytes)),
-    );
-    for (let i = 0; i < 7; i++) {
-      await turn();
-      await engine.letOneGo();
-    }
-    await Promise.all(items);
-    assert.deepEqual(
-      engine.sizes(),
-      [3, ...new Array(6).fill(4)],
-      'the first run begins with those that had a reservation',
-    );
-    await queue.close();
-  });
-
-  test('an image that is smaller than its reservation releases the difference when it is decoded', async () => {
-    const engine = gatedEngine();
-    const maxBytes = bytesOf(image(1, 16, 16));
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * maxBytes });
-    const running = queue.run(image(1), embedding, call());
-    await turn();
-    const first = await queue.reserveWaiting(call(), maxBytes);
-    const second = queue.reserveWaiting(call(), maxBytes / 2);
-    await turn();
-    assert.equal(queue.blocked, 1, 'half of the bytes is reserved');
-    const small = queue.run(image(2), embedding, call(), first);
-    const next = queue.run(image(3), embedding, call(), await second);
-    await engine.letOneGo();
-    await engine.letOneGo();
-    await Promise.all([running, small, next]);
-    await queue.close();
-  });
-
-  test('a reserved image is never rejected for bytes; one larger than its reservation needs the rest to be free', async () => {
-    const engine = gatedEngine();
-    const size = bytesOf(image(1));
-    const queue = createBatchQueue(engine, { ...limits, queueBytes: 4 * size });
-    const running = queue.run(image(1), embedding, call());
-    await turn();
-    const reservations = await Promise.all([1, 2].map(() => queue.reserveWaiting(call(), size)));
-    const unary = [2, 3].map((value) => queue.run(image(value), embedding, call()));
-    await assert.rejects(queue.run(image(4), embedding, call()), {
-      code: 'overloaded',
-      limit: { name: 'queueBytes', value: 4 * size },
-    });
-    const fits = queue.run(image(5), embedding, call(), reservations[0]);
-    const larger = queue.run(image(6, 16), embedding, call(), reservations[1]);
-    await assert.rejects(larger, { code: 'overloaded', limit: { name: 'queueBytes', value: 4 * size } });
-    const again = await queue.reserveWaiting(call(), size);
-    await Promise.all([engine.letOneGo(), running]);
-    await Promise.all([engine.letOneGo(), ...unary, fits]);
-    assert.ok((await Promise.all([queue.run(image(6), embedding, call(), again), turn().then(engine.letOneGo)]))[0]);
-    await queue.close();
-  });
-
-  test('a stream item waits no longer than its call and its workers, and is accepted by a queue that closes', async () => {
-    const engine = createFakeEngine({ manifest });
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
-    const place = queue.reserve(call());
-    const controller = new AbortController();
-    const gaveUp = assert.rejects(queue.reserveWaiting(call(controller.signal), 192), /gave up/);
-    controller.abort(new Error('gave up'));
-    await gaveUp;
-    const admitted = queue.reserveWaiting(call(), 192);
-    const closing = queue.close();
-    await assert.rejects(queue.reserveWaiting(call(), 192), isServeError('shutting_down', /shutting down/));
-    place.release();
-    await queue.run(image(1), embedding, call(), await admitted);
-    await closing;
-
-    for (const bound of [{ queueImages: 1 }, { queueBytes: 2 * 192 }]) {
-      const down = createFakeEngine({ manifest });
-      const second = createBatchQueue(down, { ...limits, ...bound });
-      const held = await second.reserveWaiting(call(), 192);
-      const waits = assert.rejects(second.reserveWaiting(call(), 192), { code: 'unavailable', message: /SIGKILL/ });
-      await turn();
-      down.kill(1, 'ended (signal SIGKILL)');
-      await waits;
-      held.release();
-      await second.close();
-    }
-  });
-
-  test('an image with a reservation is run after close, which waits for it', async () => {
-    const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
-    const place = queue.reserve(call());
-    let closed = false;
-    const closing = queue.close().then(() => {
-      closed = true;
-    });
-    await turn();
-    assert.equal(closed, false);
-    assert.throws(() => queue.reserve(call()), isServeError('shutting_down', /shutting down/));
-    assert.ok((await queue.run(image(1), embedding, call(), place)).representation);
-    await closing;
-  });
-
-  test('the tiles of an image have a place each, reserved together, and release it one by one', async () => {
-    const engine = gatedEngine();
-    const size = bytesOf(image(1));
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 4, queueBytes: 8 * size });
-    const tiles = await queue.reserveTiles(call(), 3, 6 * size);
-    await assert.rejects(queue.reserveTiles(call(), 2, size), isServeError('overloaded', /full/));
-    await assert.rejects(queue.reserveTiles(call(), 1, 3 * size), {
-      code: 'overloaded',
-      limit: { name: 'queueBytes', value: 8 * size },
-    });
-    // The decoded image needs two tiles only.
-    tiles.shrink(2, 4 * size);
-    const other = await queue.reserveTiles(call(), 2, size);
-    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
-    const running = queue.run(image(1), embedding, call(), tiles.place(size));
-    await turn();
-    queue.reserve(call()).release();
-    const second = queue.run(image(2), embedding, call(), tiles.place(size));
-    other.release();
-    await engine.letOneGo();
-    await engine.letOneGo();
-    await Promise.all([running, second]);
-    tiles.release();
-    tiles.release();
-    await queue.close();
-  });
-
-  test('a stream item waits for the places of all its tiles; one with more than there are takes the half of stream items', async () => {
-    const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 8 });
-    const ofStream = { ...call(), waitsForCapacity: true };
-    const first = await queue.reserveTiles(ofStream, 100, 192);
-    let granted = false;
-    const next = queue.reserveTiles(ofStream, 3, 192).then((given) => {
-      granted = true;
-      return given;
-    });
-    await turn();
-    assert.deepEqual([granted, queue.blocked], [false, 1]);
-    queue.reserve(call()).release();
-    first.shrink(1, 0);
-    (await next).release();
-    first.release();
     await queue.close();
   });
 });

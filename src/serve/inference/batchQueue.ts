@@ -408,7 +408,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       try {
         // In the order of `reserveWaiting`.
         if (call.waitsForCapacity) {
-          permits.push(await bytes.acquire(maxBytes, signal), await places.acquire(tiles, signal));
+          // One after the other: the bytes have to be among the permits while the call waits for the places.
+          permits.push(await bytes.acquire(maxBytes, signal));
+          permits.push(await places.acquire(tiles, signal));
           checkOpen(true);
         } else {
           permits.push(orOverloaded(bytes.tryAcquire(maxBytes), 'queueBytes', maxBytes));

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHeldEngine } from '../../../../test/support/heldEngine.js';
 import { sentSide } from '../../../../test/support/sentSide.js';
+import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import { createService } from '../service.js';
+import { withHomography } from './homography.js';
 
 const call = { signal: new AbortController().signal, observe: () => {} };
 
@@ -54,6 +56,27 @@ test('a homography of too many pairs and samples is rejected before any work, wi
   const { results } = await matchMany({ model: '', query: a, targets, byFeatures, homography: {} }, call);
   assert.equal(results?.[0]?.status?.message, refused.message);
   await service.close();
+});
+
+test('by default a pair agrees up to the distance of adjacent cells of b, with a threshold up to that', async () => {
+  const grid = {
+    ...{ rows: 8, columns: 8, stride: 8 },
+    // Of a mirrored crop.
+    cellToPixel: { scaleX: -8, scaleY: 6, offsetX: 64, offsetY: 0 },
+  };
+  const at = (x: number, y: number) => ({ x, y });
+  const exact = Array.from({ length: 64 }, (_, i) => at((i % 8) * 20, Math.floor(i / 8) * 20));
+  const pairs = [
+    ...exact.map((place) => ({ a: place, b: place })),
+    ...[7, 9.5].map((off) => ({ a: at(70, 70), b: at(70 + off, 70) })),
+  ];
+  const lastTwo = async (fit: HomographyFit__Output) => {
+    const { homography } = await withHomography({ pairs }, fit, grid, call);
+    return homography!.inliers!.slice(64);
+  };
+  assert.deepEqual(await lastTwo({}), [true, false]);
+  assert.deepEqual(await lastTwo({ threshold: 6 }), [false, false]);
+  assert.deepEqual(await lastTwo({ threshold: 11 }), [true, true]);
 });
 
 test('pairs by location count in the same way', async () => {
