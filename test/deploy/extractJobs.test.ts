@@ -24,9 +24,15 @@ test('the Slurm script gives the threads of the task to a model in the task, and
   const common = ['extract', '--source', '/data/in', '--out', '/data/out'];
   const env = { ...process.env, SOURCE: '/data/in', OUT: '/data/out', SLURM_CPUS_PER_TASK: '3', VICREGL: 'echo' };
   for (const [flags, threads] of [
-    [['--local', '--format', 'npy'], ['--threads', '3']],
+    [
+      ['--local', '--format', 'npy'],
+      ['--threads', '3'],
+    ],
     [['--model=models/a'], ['--threads', '3']],
-    [['--model', 'models/a'], ['--threads', '3']],
+    [
+      ['--model', 'models/a'],
+      ['--threads', '3'],
+    ],
     [['--address', '10.0.0.1:50051'], []],
     [['--what', 'embedding'], []],
   ] as const) {
