@@ -114,7 +114,7 @@ async function serviceAnswers({ host, port }: { readonly host: string; readonly 
   const { checkHealth } = await import('../client/health.js');
   const { VicreglError } = await import('../client/vicreglError.js');
   const named = LOCAL[host] ?? (host.includes(':') ? `[${host}]` : host);
-  return checkHealth({ address: `${named}:${port}`, deadlineMs: 1000 }).then(
+  return checkHealth({ address: `${named}:${port}`, deadlineMs: 5000 }).then(
     () => true,
     // A service that wants a token or TLS answers with an error.
     (error: unknown) => VicreglError.from(error).code === 'UNAUTHENTICATED',
