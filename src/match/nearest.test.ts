@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stream } from '../tensor/random.js';
 import { runSync } from '../tensor/slices.js';
-import { nearestNeighbours } from './nearest.js';
+import { nearestNeighbours, squaredDistance } from './nearest.js';
 
 const values = (count: number, of: (i: number) => number) => Float32Array.from({ length: count }, (_, i) => of(i));
 
@@ -36,6 +36,18 @@ describe('nearestNeighbours', () => {
       assert.equal(fromA.index[i], squared.indexOf(nearest));
       assert.ok(Math.abs(fromA.squared[i]! / nearest - 1) < 1e-12);
       assert.ok(Math.abs(fromA.secondSquared[i]! / second - 1) < 1e-12);
+    }
+  });
+});
+
+describe('squaredDistance', () => {
+  it('sums all channels, of an even or an odd number', () => {
+    const a = Float32Array.from({ length: 15 }, (_, i) => i);
+    for (const channels of [1, 2, 3, 4, 5]) {
+      // Row 2 of a and row 1 of these differ by 1, 2, ... in their channels.
+      const b = Float32Array.from({ length: 2 * channels }, (_, i) => i + channels + (i % channels) + 1);
+      const expected = (channels * (channels + 1) * (2 * channels + 1)) / 6;
+      assert.equal(squaredDistance(a, 2, b, 1, channels), expected, `${channels} channels`);
     }
   });
 });

@@ -377,7 +377,8 @@ describe('HTTP', () => {
     const fresh = await start();
     const embedded = await fresh.post('/v1/embed', asBody(photo), jpeg);
     const sent = (await embedded.arrayBuffer()).byteLength;
-    await fresh.json('/v1/embed', {});
+    const broken = '{"image": ';
+    await fresh.json('/v1/embed', broken);
     await fetch(`${fresh.url}/healthz`);
     await fetch(`${fresh.url}/nothing`);
     const lines = [
@@ -389,9 +390,11 @@ describe('HTTP', () => {
       'vicregl_http_requests_total{route="/healthz",status="200"} 1',
       'vicregl_http_requests_total{route="unknown",status="404"} 1',
       'vicregl_http_requests_in_flight 0',
-      // The photograph and the two bytes of {}.
-      `vicregl_received_bytes_total{method="Embed"} ${photo.byteLength + 2}`,
+      `vicregl_received_bytes_total{method="Embed"} ${photo.byteLength + broken.length}`,
       `vicregl_sent_bytes_total{method="Embed"} ${sent}`,
+      // Of which none are held any longer.
+      'vicregl_held_request_bytes 0',
+      'vicregl_held_response_bytes 0',
     ];
     for (const line of lines) await fresh.until(new RegExp(`^${line.replace(/[{}/]/g, '\\$&')}$`, 'm'));
     await fresh.server.close();
