@@ -2,7 +2,7 @@
 const layers = {
   tensor: [],
   files: [],
-  progress: [],
+  progress: ['files'],
   plot: [],
   distributed: [],
   proto: [],
@@ -57,7 +57,7 @@ const layers = {
   ],
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
-  runsView: ['serve/http', 'train', 'data', 'files'],
+  runsView: ['serve/http', 'train', 'data', 'files', 'tensor'],
   doctor: ['models', 'onnx', 'image'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [

@@ -5,7 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import writeFileAtomic from 'write-file-atomic';
+import { writeFileAtomically } from '../../src/files/atomicFile.js';
 import { withComparisonTables } from './comparisonTables.js';
 import { withConfigTable } from './configTable.js';
 import { withLoggedTerms } from './loggedTermsTable.js';
@@ -20,5 +20,5 @@ for (const [name, rewrite] of [
   ['results.md', withComparisonTables],
 ] as const) {
   const path = fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
-  await writeFileAtomic(path, rewrite(await readFile(path, 'utf8')));
+  await writeFileAtomically(path, rewrite(await readFile(path, 'utf8')));
 }

@@ -7,7 +7,8 @@ import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
 import { createLocalTransport } from './localTransport.js';
 import { ofInput } from './ofInput.js';
-import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
+import { refuseFlags } from './refuseFlags.js';
+import { addSecurityFlags, readSecurity, type SecurityFlags, securityFlagNames } from './securityFlags.js';
 
 /** How a command runs the model: by a running service, or in this process. */
 export interface ConnectFlags extends EngineFlags, SecurityFlags {
@@ -27,12 +28,17 @@ function checkConnectFlags(command: Command): void {
       `${given.map((flag) => `--${flag}`).join(' and ')} cannot be combined; use one of them`,
     );
   }
-  if (given.length === 1 && given[0] !== 'address') return;
-  for (const flag of ['device', 'threads']) {
-    if (command.getOptionValueSource(flag) !== 'cli') continue;
-    throw new VicreglError(
-      'INVALID_ARGUMENT',
-      `--${flag} applies to a model in this process, not to a service; remove it, or add --local or --model`,
+  if (given.length === 1 && given[0] !== 'address') {
+    refuseFlags(
+      command,
+      securityFlagNames,
+      `ignored with --${given[0]}, which calls no service; leave out, or use --address`,
+    );
+  } else {
+    refuseFlags(
+      command,
+      ['device', 'threads'],
+      'applies to a model in this process, not to a service; leave out, or add --local or --model',
     );
   }
 }

@@ -16,6 +16,7 @@ import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
 import { ofInput } from './ofInput.js';
 import { runModel } from './runModel.js';
+import { shellWord } from './shellWord.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
 interface ExportFlags extends VariantFlags {
@@ -103,6 +104,6 @@ export function registerExport(program: Command): void {
     if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is unknown; set it with --license.');
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
     console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
-    console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
+    console.log(`serve it with: npx vicregl serve --model ${shellWord(flags.out)}`);
   });
 }

@@ -4,6 +4,7 @@ import { requireFreePlace } from '../models/folder.js';
 import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile, UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
 import { withProgress } from '../progress/work.js';
 import { printJson } from './printJson.js';
+import { shellWord } from './shellWord.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
 interface ImportFlags extends VariantFlags {
@@ -89,6 +90,6 @@ export function registerImport(program: Command): void {
       console.error(`Skipped: ${name} (${count})${reason === undefined ? '' : `: ${reason}`}`);
     }
     console.log(`${flags.out}: ${architecture}, alpha ${alpha ?? 'unknown'}, ${dims.representation} channels`);
-    console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
+    console.log(`serve it with: npx vicregl serve --model ${shellWord(flags.out)}`);
   });
 }

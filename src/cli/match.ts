@@ -12,6 +12,7 @@ import { drawMatchesOf } from './drawMatches.js';
 import { addCropFlag, addResizeFlag, readImageFile } from './imageFlags.js';
 import { addMatchTestFlags, homographyOptions, type MatchTestFlags, matchTests } from './matchFlags.js';
 import { printJson } from './printJson.js';
+import { refuseFlags } from './refuseFlags.js';
 import { wholeNumber } from './wholeNumber.js';
 
 interface MatchFlags extends ConnectFlags, MatchTestFlags {
@@ -54,9 +55,33 @@ function matchOptions(flags: MatchFlags): MatchOptions {
   };
 }
 
+const isReference = (path: string): boolean => path.startsWith('ref:');
+
+/** @throws VicreglError `INVALID_ARGUMENT` for flags that would be ignored */
+function checkApplies(command: Command, pathA: string, pathsB: readonly string[], flags: MatchFlags): void {
+  if (flags.by === 'location') {
+    const ofFeatures = ['space', 'mutual', 'distance', 'ratio', 'minSimilarity'];
+    refuseFlags(command, ofFeatures, 'ignored with --by location; leave out, or use --by features');
+  } else {
+    refuseFlags(command, ['maxDistance'], 'ignored with --by features; leave out, or use --by location');
+  }
+  const stored =
+    'ignored for stored features (ref:), which were computed with their own; leave out, or pass image files';
+  if (isReference(pathA)) refuseFlags(command, ['cropA'], stored);
+  if (pathsB.every(isReference)) refuseFlags(command, ['cropB'], stored);
+  if ([pathA, ...pathsB].every(isReference)) refuseFlags(command, ['resize', 'store'], stored);
+  if (flags.local || flags.model !== undefined) {
+    refuseFlags(
+      command,
+      ['store'],
+      'features are stored by a service, and a model in this process ends with the command; use --address',
+    );
+  }
+}
+
 /** One side: an image file, or `ref:` and a reference. */
 async function readSide(path: string, flags: MatchFlags, crop: CropRectangle | undefined): Promise<MatchInput> {
-  if (path.startsWith('ref:')) return { featureRef: path.slice(4) };
+  if (isReference(path)) return { featureRef: path.slice(4) };
   const { resize } = flags;
   const image = await readImageFile(path, { ...(resize && { resize }), ...(crop && { crop }) });
   return flags.store ? { image, store: true } : image;
@@ -64,7 +89,7 @@ async function readSide(path: string, flags: MatchFlags, crop: CropRectangle | u
 
 /** The image of a side, for drawing. */
 function imageOf(side: MatchInput, path: string): PlacedImage {
-  if (path.startsWith('ref:')) {
+  if (isReference(path)) {
     throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" has no pixels to draw on; pass the image file`);
   }
   return ('store' in side ? side.image : side) as PlacedImage;
@@ -114,6 +139,7 @@ export function registerMatch(program: Command): void {
   for (const add of [addMatchTestFlags, addResizeFlag, addConnectFlags]) add(command);
   command.action(async (pathA: string, pathsB: string[], flags: MatchFlags) => {
     const { out } = flags;
+    checkApplies(command, pathA, pathsB, flags);
     if (out !== undefined && extname(out) !== '.png') {
       throw new VicreglError('INVALID_ARGUMENT', `--out: "${out}" must end in .png`);
     }

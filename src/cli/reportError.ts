@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import { VicreglError } from '../client/vicreglError.js';
+import { escapedText } from '../files/controlCharacters.js';
 import { fileProblem, isFileError } from '../files/fileProblem.js';
 
 /** The message of an error; file system errors, which have a code and a system call, are described in words with their path. */
@@ -14,10 +16,11 @@ function textOf(error: unknown): string {
 export function reportError(error: unknown, where?: string): void {
   process.exitCode = 1;
   if (process.env['VICREGL_DEBUG']) {
-    console.error(error);
+    console.error(escapedText(inspect(error)));
     return;
   }
   const message = textOf(error);
   const code = error instanceof VicreglError ? `${error.code}: ` : '';
-  console.error(`vicregl: ${where === undefined ? '' : `${where}: `}${code}${message} (VICREGL_DEBUG=1 shows more)`);
+  const place = where === undefined ? '' : `${where}: `;
+  console.error(escapedText(`vicregl: ${place}${code}${message} (VICREGL_DEBUG=1 shows more)`));
 }

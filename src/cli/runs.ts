@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { svgToPng } from '../image/svg.js';
 import { serveRuns } from '../runsView/runsServer.js';
-import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
+import { configDifferences, listRuns, type RunReport, readRuns } from '../train/compareRuns.js';
 import { ConfigError } from '../train/config.js';
 import { drawComparison } from '../train/curves.js';
 import { COMPARED_TERMS } from '../train/loggedTerms.js';
@@ -37,7 +37,7 @@ function compared(runs: readonly RunReport[], terms: readonly string[]): string 
     ['run', ...runs.map(({ name }) => name)],
     ['steps', ...runs.map(({ summary }) => String(summary.steps))],
     ['images/s', ...runs.map(({ imagesPerSecond }) => figure(imagesPerSecond))],
-    ...terms.map((term) => [term, ...runs.map(({ summary }) => figure(summary.lastTerms[term]))]),
+    ...terms.map((term) => [term, ...runs.map(({ last }) => figure(last[term]))]),
     ...configDifferences(runs.map(({ config }) => config)).map(({ key, values }) => [key, ...values]),
   ]);
 }
@@ -50,7 +50,7 @@ export function registerRuns(program: Command): void {
     .description('List the runs in a folder with steps, total loss and best checkpoint.')
     .argument('[dir]', 'folder of run folders', 'runs')
     .action(async (dir: string) => {
-      const reports = await readRuns(await ofInput('the folder of runs', dir, () => findRuns(dir)));
+      const { runs: reports, unreadable } = await ofInput('the folder of runs', dir, () => listRuns(dir));
       console.log(
         table([
           ['run', 'backbone', 'steps', 'images/s', 'loss', 'best checkpoint'],
@@ -64,6 +64,7 @@ export function registerRuns(program: Command): void {
           ]),
         ]),
       );
+      for (const { folder, problem } of unreadable) console.log(`${folder}  not readable: ${problem}`);
     });
   runs
     .command('show')

@@ -17,6 +17,17 @@ export interface SecurityFlags {
 
 const group = 'TLS and token:';
 
+/** The options of these flags. */
+export const securityFlagNames = [
+  'tls',
+  'tlsCa',
+  'tlsCert',
+  'tlsKey',
+  'tlsServerName',
+  'tokenFile',
+  'tokenInClear',
+] as const satisfies readonly (keyof SecurityFlags)[];
+
 /** Adds --tls, --tls-ca, --tls-cert, --tls-key, --tls-server-name, --token-file and --token-in-clear. */
 export function addSecurityFlags(command: Command): Command {
   const flags = [

@@ -7,7 +7,7 @@ const code = `
   import { onExit } from 'signal-exit';
   import { stopOnSignals } from '${new URL('./stopOnSignals.js', import.meta.url).href}';
   const off = stopOnSignals(() => console.log('stopping'));
-  // As write-file-atomic does while it writes.
+  // As is done while a file is written.
   const written = onExit(() => undefined);
   process.stdin.once('data', () => {
     written();

@@ -1,8 +1,9 @@
 /**
  * Asks for a graceful stop at the first SIGINT or SIGTERM; the second ends the process.
  *
- * The listeners stay until then: signal-exit (of write-file-atomic), which is active while a file is written, ends the process
- * if it finds no other listener, and `process.once` removes its listener before it calls it.
+ * The listeners stay until then: signal-exit, which is active while a file is written or a bar is drawn, ends the process if it finds
+ * no other listener, and `process.once` removes its listener before it calls it. The second signal is sent again without them, so that
+ * signal-exit removes temporary files and restores the terminal.
  * @param more further signals that ask for it
  * @returns a function that removes the listeners
  */

@@ -7,6 +7,16 @@ it('a table is as wide as its widest cells, with empty cells for undefined and m
   assert.equal(table([]), '');
 });
 
+it('names cannot send control characters to the terminal, or break rows', () => {
+  assert.equal(
+    table([
+      ['n\u001b[31mred', 'x'],
+      ['a\nb', 'y'],
+    ]),
+    'n\\u001b[31mred  x\na\\u000ab        y',
+  );
+});
+
 it('a table may have more rows than a call has room for arguments', () => {
   const rows = Array.from({ length: 300_000 }, (_, i) => [String(i), 'x']);
   assert.equal(table(rows).split('\n')[7], '7       x');

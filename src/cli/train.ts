@@ -21,6 +21,7 @@ import { ofInput } from './ofInput.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
 import { reportError } from './reportError.js';
+import { shellWord } from './shellWord.js';
 import { stopOnSignals } from './stopOnSignals.js';
 import { wholeNumber } from './wholeNumber.js';
 
@@ -111,9 +112,6 @@ async function runTraining(flags: TrainFlags, collectives: Collectives): Promise
   const stop = new AbortController();
   // Open MPI's mpirun passes SIGUSR2 on at once, and SIGTERM with SIGKILL on its heels.
   const off = stopOnSignals(() => stop.abort(), collectives.size > 1 ? ['SIGUSR2'] : []);
-  // Exceeding the file size limit (ulimit -f) must be a write error, like a full disk. Node ignores the signal initially,
-  // but signal-exit (of write-file-atomic) handles it and then restores the default, which kills the process.
-  process.on('SIGXFSZ', ignore);
   try {
     const result = await train(config, {
       run: out,
@@ -131,12 +129,11 @@ async function runTraining(flags: TrainFlags, collectives: Collectives): Promise
     console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
     console.log(
       result.steps < result.totalSteps
-        ? `stopped early; continue with: npx vicregl train --out ${out} --resume${device === 'cuda' ? ' --device cuda' : ''}`
-        : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
+        ? `stopped early; continue with: npx vicregl train --out ${shellWord(out)} --resume${device === 'cuda' ? ' --device cuda' : ''}`
+        : `done; export with: npx vicregl export ${shellWord(out)} --out ${shellWord(`models/${config.name}`)}`,
     );
   } finally {
     off();
-    process.off('SIGXFSZ', ignore);
   }
 }
 
@@ -163,8 +160,6 @@ async function together(collectives: Collectives, work: () => Promise<void>): Pr
 
 /** Threads of a rank for which the configuration names no number: ranks on one machine share its processors. */
 const threadsOf = ({ local }: Collectives): number => Math.max(1, Math.floor(availableParallelism() / local.size));
-
-const ignore = () => undefined;
 
 /** @throws ConfigError for flags that cannot be combined. */
 function checkInitFlags({ init, initPrefix, resume, checkpoint }: TrainFlags): void {

@@ -1,9 +1,9 @@
 import { extname } from 'node:path';
 import { float32Of, type ReceivedTensor } from '../client/tensor.js';
 import { VicreglError } from '../client/vicreglError.js';
-import { checkOutputFile, writeOutput, writeOutputFile } from '../files/output.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { encodeNpy } from '../tensor/npy.js';
-import { writeSafetensors } from '../tensor/safetensors.js';
+import { safetensorsPieces } from '../tensor/safetensors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 const formats = ['.safetensors', '.npy', '.json'];
@@ -37,10 +37,10 @@ export async function writeTensor(path: string, name: string, value: ReceivedTen
     case '.npy':
       return writeOutputFile('--out', path, Buffer.from(encodeNpy(value)));
     case '.safetensors':
-      return writeOutput('--out', path, () =>
-        writeSafetensors(path, new Map([[name, value], ...scalesOf(name, value)]), {
-          summary: JSON.stringify(summary),
-        }),
+      return writeOutputFile(
+        '--out',
+        path,
+        safetensorsPieces(new Map([[name, value], ...scalesOf(name, value)]), { summary: JSON.stringify(summary) }),
       );
     default:
       return writeOutputFile('--out', path, `${JSON.stringify({ ...summary, data: [...float32Of(value)] })}\n`);

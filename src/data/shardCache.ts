@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { writeFileAtomically } from '../files/atomicFile.js';
 import { makeFolder } from '../files/output.js';
 
 /** A cache of shard indexes on disk. Indexing a shard on a network disk may take seconds. */
@@ -74,7 +74,7 @@ export async function writeCachedShard(
 ): Promise<void> {
   try {
     await makeFolder(cache);
-    await writeFileAtomic(
+    await writeFileAtomically(
       fileOf(cache, path, version),
       JSON.stringify({ format: 2, path: resolve(path), ...version, ...shard }),
     );

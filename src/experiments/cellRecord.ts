@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import { fileProblem } from '../files/fileProblem.js';
+import { writeOutputFile } from '../files/output.js';
 import { ExperimentError } from './experimentError.js';
 
 /** `cell.json`: what is known of a cell. */
@@ -69,7 +69,7 @@ export function newRecord(
 /** Writes the record of a cell atomically. */
 export async function writeRecord(folder: string, record: CellRecord): Promise<void> {
   const updated = { ...record, updated: new Date().toISOString() };
-  await writeFileAtomic(recordPath(folder), `${JSON.stringify(updated, null, 2)}\n`);
+  await writeOutputFile('--out', recordPath(folder), `${JSON.stringify(updated, null, 2)}\n`);
 }
 
 /**

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import { fileProblem } from '../files/fileProblem.js';
+import { writeOutputFile } from '../files/output.js';
 import { digestOf, type Experiment } from './experiment.js';
 import { ExperimentError } from './experimentError.js';
 
@@ -55,7 +55,7 @@ export async function writeDefinition(out: string, experiment: Experiment): Prom
     seeds: [...experiment.seeds],
     evaluations: experiment.evaluations.map(({ name, kind }) => ({ name, kind })),
   };
-  await writeFileAtomic(definitionPath(out), `${JSON.stringify(definition, null, 2)}\n`);
+  await writeOutputFile('--out', definitionPath(out), `${JSON.stringify(definition, null, 2)}\n`);
 }
 
 /** @throws ExperimentError for a folder without an experiment, or one of another version. */

@@ -1,10 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import writeFileAtomic from 'write-file-atomic';
 import { stringify } from 'yaml';
 import { readResult } from '../evaluate/result/readResult.js';
-import { makeFolder } from '../files/output.js';
+import { makeFolder, writeOutput, writeOutputFile } from '../files/output.js';
 import { LockHeldError, takeLock } from '../files/processLock.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { env } from '../onnx/runtime.js';
@@ -94,7 +93,7 @@ async function updateSources(folder: string, now: TrainConfig): Promise<void> {
     ...(then.probe && { probe: { ...then.probe, ...(now.probe && { data: now.probe.data, test: now.probe.test }) } }),
   };
   if (JSON.stringify(moved) !== JSON.stringify(then)) {
-    await writeFileAtomic(join(folder, 'config.yaml'), stringify(moved));
+    await writeOutputFile('--out', join(folder, 'config.yaml'), stringify(moved));
   }
 }
 
@@ -118,7 +117,7 @@ async function trainCell(cell: Cell, folder: string, record: CellRecord, context
   const resumed = await holdsRun(folder);
   if (resumed) await updateSources(folder, config);
   const given = join(folder, 'train.yaml');
-  if (!resumed) await writeFileAtomic(given, stringify(config));
+  if (!resumed) await writeOutputFile('--out', given, stringify(config));
   const from = resumed ? ['--resume'] : ['--config', given];
   say(resumed ? 'training resumed' : 'training started');
   const { end, seconds } = await runCommand(['train', ...from, '--out', folder, '--device', device], folder, context);
@@ -319,7 +318,8 @@ export async function runCell(cell: Cell, context: CellContext): Promise<CellOut
   await makeFolder(folder);
   let lock: Awaited<ReturnType<typeof takeLock>>;
   try {
-    lock = await takeLock(cellLockPath(folder));
+    const path = cellLockPath(folder);
+    lock = await writeOutput('--out', path, () => takeLock(path));
   } catch (error) {
     if (!(error instanceof LockHeldError)) throw error;
     if (!error.here) {

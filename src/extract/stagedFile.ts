@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, writeOutput } from '../files/output.js';
-import { syncPath } from '../files/syncedFile.js';
+import { syncPath, writeAll } from '../files/syncedFile.js';
 
 /** A whole file: relative to the output folder, with / between folders. */
 export interface WrittenFile {
@@ -83,9 +83,7 @@ export async function stageFile(out: string, path: string, shared = false): Prom
     const bytes = buffered.length === 1 ? buffered[0]! : Buffer.concat(buffered);
     buffered = [];
     bufferedBytes = 0;
-    for (let done = 0; done < bytes.byteLength; ) {
-      done += (await file!.write(bytes, done, Math.min(2 ** 30, bytes.byteLength - done))).bytesWritten;
-    }
+    await writeAll(file!, bytes);
   };
 
   await writing(async () => {
@@ -104,7 +102,7 @@ export async function stageFile(out: string, path: string, shared = false): Prom
     rewriteStart: (bytes) =>
       writing(async () => {
         await flush();
-        await file!.write(bytes, 0, bytes.byteLength, 0);
+        await writeAll(file!, bytes, 0);
       }),
     finish: () =>
       writing(async () => {

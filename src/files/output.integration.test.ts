@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { smallDisk } from '../../test/support/smallDisk.js';
 import { checkOutputFile, checkOutputFolder, makeFolder, OutputError, writeOutput, writeOutputFile } from './output.js';
 
 const refused = (path: string, reason: RegExp) => (error: unknown) => {
@@ -94,6 +95,19 @@ describe('output paths', () => {
     await writeOutputFile('--out', file, '1');
     await writeOutputFile('--out', file, '2');
     assert.equal(await readFile(file, 'utf8'), '2');
+  });
+
+  it('that can be written in part only keep what is there, and are named in the error', async (t) => {
+    const disk = join(scratch, 'small');
+    if (!smallDisk(t, disk, 64 * 1024)) return;
+    const file = join(disk, 'a.png');
+    await writeFile(file, 'kept');
+    for (const content of [Buffer.alloc(100_000, 1), 'x'.repeat(100_000)]) {
+      const writing = writeOutputFile('--out', file, content);
+      await assert.rejects(writing, refused(file, /no space left on the device \(ENOSPC\)$/));
+      assert.equal(await readFile(file, 'utf8'), 'kept');
+      assert.deepEqual(await readdir(disk), ['a.png']);
+    }
   });
 
   it('are named in errors during writing', async () => {

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, open, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { writeFileAtomically } from './atomicFile.js';
 import { isFileError } from './fileProblem.js';
+import { temporaryName } from './temporaryName.js';
 
 /** An output path that cannot be written; `message` names the flag, the path and the reason. */
 export class OutputError extends Error {
@@ -70,9 +70,6 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** A unique, hidden name for what will be renamed to an output. */
-export const temporaryName = (path: string): string => `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`;
-
 /**
  * Checks that a folder can be created and written to, before any work is done. Leaves nothing behind.
  * @param what names it in the error, such as `--out`
@@ -129,11 +126,16 @@ export async function writeOutput<T>(what: string, path: string, write: () => Pr
 /**
  * Writes a file atomically. Special files, such as /dev/stdout, are written to directly: a rename would replace them by a regular
  * file.
+ * @param content the whole, or its pieces in their order
  * @throws OutputError
  */
-export function writeOutputFile(what: string, path: string, content: string | Buffer): Promise<void> {
+export function writeOutputFile(
+  what: string,
+  path: string,
+  content: string | Uint8Array | Iterable<Uint8Array>,
+): Promise<void> {
   return writeOutput(what, path, async () => {
     const found = await stat(path).catch(() => undefined);
-    await (found === undefined || found.isFile() ? writeFileAtomic(path, content) : writeFile(path, content));
+    await (found === undefined || found.isFile() ? writeFileAtomically(path, content) : writeFile(path, content));
   });
 }

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { onExit } from 'signal-exit';
-import { makeFolder, temporaryName } from './output.js';
+import { makeFolder } from './output.js';
+import { temporaryName } from './temporaryName.js';
 
 /**
  * Runs work with a temporary folder, and removes the folder at the end: also if the work fails, and if a signal such as that of

@@ -1,5 +1,6 @@
 import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession } from '../onnx/session.js';
+import { median } from '../tensor/median.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type CosineSummary, imageAgreement, runBackbone, summariseCosines } from './agreement.js';
 import type { ModelFolder } from './folder.js';
@@ -19,10 +20,6 @@ export interface ModelComparison {
   readonly cells?: CosineSummary;
   /** Images per second of each, at batch size 1: medians of alternating runs; and the ratio b / a. */
   readonly speed: { readonly a: number; readonly b: number; readonly ratio: number };
-}
-
-function median(list: readonly number[]): number {
-  return [...list].sort((x, y) => x - y)[Math.floor(list.length / 2)]!;
 }
 
 /**

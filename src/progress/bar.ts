@@ -1,4 +1,6 @@
 import cliProgress from 'cli-progress';
+import { onExit } from 'signal-exit';
+import { escapedText } from '../files/controlCharacters.js';
 
 // CommonJS: Node does not detect all of its named exports.
 const { Format, SingleBar } = cliProgress;
@@ -7,9 +9,9 @@ const { Format, SingleBar } = cliProgress;
 export interface Bar {
   /** @param figures text that follows the remaining time */
   update(done: number, figures: string): void;
-  /** Prints a line above the bar. */
+  /** Prints a line above the bar. Control characters in it, as in names of files, are escaped. */
   note(text: string): void;
-  /** Ends the bar and restores the cursor of the terminal. Must also be called before a signal ends the process. */
+  /** Ends the bar and restores the cursor of the terminal. Where the process ends before, by a signal too, that is done for it. */
   stop(): void;
 }
 
@@ -30,29 +32,47 @@ export interface BarOptions {
 /** Formats seconds for people. */
 function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
+  const [days, hours] = [Math.floor(whole / 86_400), Math.floor((whole % 86_400) / 3600)];
+  const minutes = Math.floor((whole % 3600) / 60);
+  if (days > 0) return `${days} d ${hours} h`;
   return hours > 0 ? `${hours} h ${minutes} min` : minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
 }
 
-function terminalBar({ stream, start = 0, total, count }: BarOptions): Bar {
+/** Returns the remaining time of work that begins now, as text, by its mean speed so far. */
+function remainingTime({ start = 0, total }: BarOptions): (done: number) => string {
+  const began = performance.now();
+  return (done) => duration(((performance.now() - began) / 1e3 / (done - start)) * (total - done));
+}
+
+function terminalBar(options: BarOptions): Bar {
+  const { stream, start = 0, total, count } = options;
+  const remaining = remainingTime(options);
   const bar = new SingleBar({
-    // Before the first update the remaining time is unknown.
-    format: (options, { progress, eta, value }, { count: text, figures }) =>
-      `${Format.BarFormat(progress, options)} ${text}${value > start ? ` | ETA ${duration(eta)} | ${figures}` : ''}`,
+    format: (drawn, { progress }, { text }) => `${Format.BarFormat(progress, drawn)} ${text}`,
     stream,
     hideCursor: true,
-    etaBuffer: 20,
   });
-  bar.start(total, start, { count: count(start), figures: '' });
+  bar.start(total, start, { text: count(start) });
+  // A terminal keeps its cursor hidden, and long lines cut off, after the process.
+  const off = onExit(() => bar.stop());
   return {
-    update: (done, figures) => bar.update(done, { count: count(done), figures }),
-    note: (text) => stream.write(`\r\u001b[K${text}\n`),
-    stop: () => bar.stop(),
+    update(done, figures) {
+      // Before the first update the remaining time is unknown.
+      const text = done > start ? `${count(done)} | ETA ${remaining(done)} | ${figures}` : count(done);
+      bar.update(done, { text });
+    },
+    note: (text) => stream.write(`\r\u001b[K${escapedText(text)}\n`),
+    stop() {
+      bar.stop();
+      off();
+    },
   };
 }
 
-function plainLines({ stream, start = 0, total, count, plainSeconds, plainEnds }: BarOptions): Bar {
+function plainLines(options: BarOptions): Bar {
+  const { stream, start = 0, total, count, plainSeconds, plainEnds } = options;
   const began = performance.now();
+  const remaining = remainingTime(options);
   let last = plainEnds ? Number.NEGATIVE_INFINITY : began;
   return {
     update(done, figures) {
@@ -60,10 +80,9 @@ function plainLines({ stream, start = 0, total, count, plainSeconds, plainEnds }
       const due = now - last >= plainSeconds * 1e3 || (plainEnds && done >= total);
       if (!due || done <= start) return;
       last = now;
-      const left = ((now - began) / 1e3 / (done - start)) * (total - done);
-      stream.write(`${count(done)} | ${duration(left)} left | ${figures}\n`);
+      stream.write(`${count(done)} | ${remaining(done)} left | ${figures}\n`);
     },
-    note: (text) => stream.write(`${text}\n`),
+    note: (text) => stream.write(`${escapedText(text)}\n`),
     stop: () => undefined,
   };
 }

@@ -1,3 +1,4 @@
+import { escapedText } from '../files/controlCharacters.js';
 import type { ShownProgress } from './work.js';
 
 /** Seconds between lines. */
@@ -13,7 +14,7 @@ export function jsonProgress(stream: Pick<NodeJS.WriteStream, 'write'> = process
     | undefined;
   let done = 0;
   let last = 0;
-  const line = (value: object) => stream.write(`${JSON.stringify(value)}\n`);
+  const line = (value: object) => stream.write(`${escapedText(JSON.stringify(value))}\n`);
 
   const report = (): void => {
     if (part === undefined) return;

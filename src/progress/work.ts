@@ -1,3 +1,4 @@
+import { escapedText } from '../files/controlCharacters.js';
 import { type Bar, createBar } from './bar.js';
 
 /** Receives the progress of long work. */
@@ -15,7 +16,7 @@ export interface WorkProgress {
 
 /** Shows the parts of the work one after the other. */
 export interface ShownProgress extends WorkProgress {
-  /** Prints a line of text, above the bar if there is one. */
+  /** Prints a line of text, above the bar if there is one. Control characters in it, as in names of files, are escaped. */
   note(text: string): void;
   /** Ends the bar. Must also be called if the work fails. */
   stop(): void;
@@ -42,19 +43,11 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Shown
   function stop(): void {
     bar?.stop();
     bar = undefined;
-    process.off('SIGINT', end).off('SIGTERM', end);
-  }
-
-  /** The bar hides the cursor, which must be restored if a signal ends the process. */
-  function end(signal: NodeJS.Signals): void {
-    stop();
-    process.kill(process.pid, signal);
   }
 
   return {
     begin(name, total, of) {
       stop();
-      if (stream.isTTY) process.once('SIGINT', end).once('SIGTERM', end);
       [done, unit, began] = [0, of, performance.now()];
       const shown = (value: number) => Math.round(value).toLocaleString('en');
       bar = createBar({
@@ -70,7 +63,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Shown
       const seconds = (performance.now() - began) / 1e3;
       bar?.update(done, seconds > 0 ? `${rateText(done / seconds)} ${unit}/s` : '');
     },
-    note: (text) => (bar === undefined ? stream.write(`${text}\n`) : bar.note(text)),
+    note: (text) => (bar === undefined ? stream.write(`${escapedText(text)}\n`) : bar.note(text)),
     stop,
   };
 }

@@ -46,7 +46,7 @@ test('each reading takes what is new, and a line only when it is complete', asyn
       skipped: 0,
       alarms: [],
       earlierAlarms: 0,
-      imagesPerSecond: 42,
+      imagesPerSecond: 41.5,
     },
   });
   const next = line(3);

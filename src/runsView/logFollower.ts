@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { median } from '../tensor/median.js';
 import { createCurvePoints } from '../train/curvePoints.js';
-import type { LogRecord } from '../train/runLog.js';
+import { type LogRecord, parseLogLine } from '../train/runLog.js';
 import type { CurvesAnswer } from './contract.js';
 
 /** What a run has logged so far. */
@@ -38,10 +39,6 @@ const BLOCK = 1024 * 1024;
 const TAIL = 4096;
 const NEWLINE = 0x0a;
 
-function median(values: readonly number[]): number | undefined {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
 /** Digits that a screen can show. */
 const rounded = (value: number | undefined): number | null =>
   value === undefined || !Number.isFinite(value) ? null : Number(value.toPrecision(5));
@@ -62,16 +59,6 @@ function createState() {
     earlierAlarms: 0,
     rates: [] as number[],
   };
-}
-
-/** A damaged line is left out, as `readRunLog` does. */
-function parseLine(line: string): LogRecord | undefined {
-  try {
-    const record = JSON.parse(line) as LogRecord | null;
-    return typeof record === 'object' && typeof record?.step === 'number' ? record : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** @param run the folder; its log may not be there yet */
@@ -131,7 +118,7 @@ export function followLog(run: string): LogFollower {
       const end = complete || bytesRead;
       const lines = complete === 0 ? [] : buffer.toString('utf8', 0, end).split('\n');
       for (const line of state.cut ? lines.slice(1) : lines) {
-        const record = line === '' ? undefined : parseLine(line);
+        const record = line === '' ? undefined : parseLogLine(line);
         if (record) take(record);
       }
       state.cut = complete === 0;
@@ -164,7 +151,7 @@ export function followLog(run: string): LogFollower {
       reading = turn.catch(() => {});
       await turn;
       const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
-      const imagesPerSecond = median(rates);
+      const imagesPerSecond = rates.length === 0 ? undefined : median(rates);
       return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
     },
     curves() {

@@ -7,8 +7,7 @@ const WRITE_BYTES = 2 ** 30;
 
 /**
  * Writes a file atomically: writes the chunks to a temporary file in the same folder, syncs and renames it. On an error, such as
- * a full disk, an existing file is kept and the temporary file is removed. Unlike write-file-atomic, this writes files of any
- * size without holding them in one buffer.
+ * a full disk, an existing file is kept and the temporary file is removed.
  * @throws the file system's error, or that of `chunks`
  */
 export async function writeChunksAtomically(

@@ -66,24 +66,34 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   }
 }
 
-/** Encodes a safetensors file. @throws SafetensorsError for a tensor with a name that the format reserves. */
+/**
+ * The bytes of a safetensors file in pieces: the header, then each tensor's own bytes.
+ * @throws SafetensorsError for a tensor with a name that the format reserves.
+ */
+export function safetensorsPieces(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const { head, ordered } = encodeHeader(tensors, metadata);
+  return [head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))];
+}
+
+/** Encodes a safetensors file. @throws SafetensorsError as `safetensorsPieces`. */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const { head, ordered } = encodeHeader(tensors, metadata);
-  return new Uint8Array(Buffer.concat([head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))]));
+  return new Uint8Array(Buffer.concat(safetensorsPieces(tensors, metadata)));
 }
 
 /**
  * Writes a safetensors file atomically, tensor by tensor.
- * @throws SafetensorsError as `encodeSafetensors`; the file system's error if it cannot be written.
+ * @throws SafetensorsError as `safetensorsPieces`; the file system's error if it cannot be written.
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const { head, ordered } = encodeHeader(tensors, metadata);
-  await writeChunksAtomically(path, [head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))]);
+  await writeChunksAtomically(path, safetensorsPieces(tensors, metadata));
 }

@@ -1,8 +1,8 @@
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { writeFileAtomically } from '../files/atomicFile.js';
 import { freePath } from '../files/freePath.js';
-import { makeFolder } from '../files/output.js';
+import { makeFolder, writeOutput } from '../files/output.js';
 import { firstNonFinite } from '../tensor/finite.js';
 import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -92,7 +92,7 @@ export async function readCheckpointIndex(run: string): Promise<CheckpointIndex>
 }
 
 async function writeIndex(run: string, index: CheckpointIndex): Promise<void> {
-  await writeFileAtomic(indexPath(run), `${JSON.stringify(index, null, 2)}\n`);
+  await writeFileAtomically(indexPath(run), `${JSON.stringify(index, null, 2)}\n`);
 }
 
 function isBetter(candidate: Score, best: Score | undefined): boolean {
@@ -146,7 +146,9 @@ async function setAside(run: string, steps: readonly number[], why: string): Pro
     const path = checkpointPath(run, step);
     await rename(path, await freePath(`${path}.${why}`));
   }
-  if (steps.length > 0) await writeIndex(run, await readCheckpointIndex(run));
+  if (steps.length === 0) return;
+  const index = await readCheckpointIndex(run);
+  await writeOutput('the run folder', indexPath(run), () => writeIndex(run, index));
 }
 
 /** Sets aside a checkpoint from which training cannot continue, as `....safetensors.diverged`. */

@@ -83,7 +83,7 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
       await saveCheckpoint(run, checkpoint, keep, due ? recorder.score() : undefined);
       saved = step;
       const names = recorder.names();
-      if (step === every && !names.includes(best.metric)) {
+      if (step > 0 && step === Math.min(every, totalSteps) && !names.includes(best.metric)) {
         progress.note(`no best checkpoint yet: nothing logs "${best.metric}" so far, only ${names.join(', ')}`);
       }
       if (!curves) return;

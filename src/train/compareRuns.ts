@@ -1,13 +1,15 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { fileProblem, isFileError } from '../files/fileProblem.js';
 import { inOrder } from '../files/inOrder.js';
+import { median } from '../tensor/median.js';
 import { readCheckpointIndex } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import { createCurvePoints } from './curvePoints.js';
 import type { RunCurves } from './curves.js';
 import { holdsRun, readRunConfig } from './runFolder.js';
 import { readRunLog } from './runLog.js';
-import { type RunSummary, summariseRun } from './runSummary.js';
+import { lastValues, type RunSummary, summariseRun } from './runSummary.js';
 
 /** What a run did, for comparison with others. */
 export interface RunReport extends RunCurves {
@@ -15,6 +17,8 @@ export interface RunReport extends RunCurves {
   readonly name: string;
   readonly config: TrainConfig;
   readonly summary: RunSummary;
+  /** The last value of everything that it logged (runSummary.ts). */
+  readonly last: Readonly<Record<string, number>>;
   /** Median over the steps; NaN before the first one. */
   readonly imagesPerSecond: number;
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
@@ -26,44 +30,67 @@ export interface ConfigDifference {
   readonly values: readonly (string | undefined)[];
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+async function readRun(folder: string, name: string): Promise<RunReport> {
+  const config = await readRunConfig(folder);
+  const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []; // The run has no steps yet.
+    throw error;
+  });
+  const curve = createCurvePoints();
+  for (const record of log) curve.add(record);
+  const { best } = await readCheckpointIndex(folder);
+  const rates = log.flatMap((record) => ('images_per_s' in record ? [Number(record.images_per_s)] : []));
+  return {
+    name,
+    config,
+    points: curve.points(),
+    summary: summariseRun(log, log.at(-1)?.step ?? 0),
+    last: lastValues(log),
+    imagesPerSecond: median(rates),
+    ...(best && { best }),
+  };
 }
 
 /**
  * Reads runs, finished or not.
- * @throws ConfigError for a folder that holds no run.
+ * @throws ConfigError for a folder that holds no run, or one whose config.yaml is damaged; RunRecordError
  */
 export async function readRuns(folders: readonly string[]): Promise<RunReport[]> {
   const names = folders.map((folder) => basename(resolve(folder)));
-  return inOrder(folders, async (folder, i) => {
-    const config = await readRunConfig(folder);
-    const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return []; // The run has no steps yet.
-      throw error;
-    });
-    const curve = createCurvePoints();
-    for (const record of log) curve.add(record);
-    const { best } = await readCheckpointIndex(folder);
-    const rates = log.flatMap((record) => ('images_per_s' in record ? [Number(record.images_per_s)] : []));
-    return {
-      name: names.filter((name) => name === names[i]).length > 1 ? folder : names[i]!,
-      config,
-      points: curve.points(),
-      summary: summariseRun(log, log.at(-1)?.step ?? 0),
-      imagesPerSecond: median(rates),
-      ...(best && { best }),
-    };
-  });
+  return inOrder(folders, (folder, i) =>
+    readRun(folder, names.filter((name) => name === names[i]).length > 1 ? folder : names[i]!),
+  );
 }
 
-/** Folders in `parent` that hold a run, sorted. */
-export async function findRuns(parent: string): Promise<string[]> {
+/** A folder beside runs whose config.yaml or records cannot be read, such as one of another tool. */
+export interface UnreadableRun {
+  readonly folder: string;
+  /** Why, in a line. */
+  readonly problem: string;
+}
+
+/**
+ * The runs in a folder, sorted by name: every folder directly below that has a config.yaml. One that cannot be read does not keep the
+ * others from being listed.
+ * @throws the file system's error for a parent that cannot be read
+ */
+export async function listRuns(
+  parent: string,
+): Promise<{ readonly runs: readonly RunReport[]; readonly unreadable: readonly UnreadableRun[] }> {
   const entries = await readdir(parent, { withFileTypes: true });
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(parent, name));
-  const runs = await Promise.all(folders.map(async (folder) => ((await holdsRun(folder)) ? [folder] : [])));
-  return runs.flat().sort();
+  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const runs: RunReport[] = [];
+  const unreadable: UnreadableRun[] = [];
+  for (const name of names.sort()) {
+    const folder = join(parent, name);
+    try {
+      if (await holdsRun(folder)) runs.push(await readRun(folder, name));
+    } catch (error) {
+      const reason = isFileError(error) ? fileProblem(error) : (error as Error).message.split('\n')[0]!;
+      unreadable.push({ folder, problem: reason.replace(/:$/, '') });
+    }
+  }
+  return { runs, unreadable };
 }
 
 /** `a.b.c` -> value as JSON, lists whole. */

@@ -208,6 +208,19 @@ describe('the configuration', () => {
       { augmentation: { blur: { sigma: [2, 1] } } },
       /\n {2}augmentation\.blur\.sigma: the minimum 2 exceeds the maximum 1/,
     ],
+    'more threads than a machine has': [{ threads: 3e9 }, /\n {2}threads: 3000000000 is too big: .*<=1024/],
+    'an infinite rate': [
+      { optimizer: { baseLr: Number.POSITIVE_INFINITY } },
+      /\n {2}optimizer\.baseLr: Infinity is an invalid input/,
+    ],
+    'a metric that is not logged': [
+      { checkpoints: { best: { metric: 'knn-top-1' } } },
+      /\n {2}checkpoints\.best\.metric: "knn-top-1" is not logged; did you mean knn_top1\?/,
+    ],
+    'a metric unlike any that is logged': [
+      { checkpoints: { best: { metric: 'accuracy' } } },
+      /\n {2}checkpoints\.best\.metric: "accuracy" is not logged; there are l, inv_l, .*knn_top5/,
+    ],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
   for (const [what, [keys, message]] of Object.entries(refused)) {

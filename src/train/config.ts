@@ -11,11 +11,15 @@ import {
   withOutputStride,
 } from '../nn/backbone.js';
 import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
+import { metricProblem } from './checkpointScore.js';
 import { explainIssue, keyTree } from './configKeys.js';
 import { divisorsOf, neighboursIn } from './divisors.js';
 import { PRECISIONS } from './precision.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
+
+/** Threads of a step at most, as those of the flags. */
+const MAX_THREADS = 1024;
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
@@ -282,7 +286,7 @@ export const trainConfigSchema = z
       .describe(
         "Type of the network's convolutions and matrix products; all else is float32. fp16: with a dynamic loss scale. bf16: convolutions stay in float32; on CUDA only.",
       ),
-    threads: z.int().min(1).optional().describe('Threads of the training step. Default: all cores.'),
+    threads: z.int().min(1).max(MAX_THREADS).optional().describe('Threads of the training step. Default: all cores.'),
     checkpoints: z
       .strictObject({
         every: z.int().min(1).default(200).describe('Steps between checkpoints.'),
@@ -385,6 +389,8 @@ export const trainConfigSchema = z
         );
       }
     }
+    const ofMetric = metricProblem(config.checkpoints.best.metric);
+    if (ofMetric !== undefined) problem(['checkpoints', 'best', 'metric'], ofMetric);
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
     for (const { path, message } of augmentationProblems(config.augmentation)) problem(path, message);
     for (const { path, message } of probeProblems(config, stride)) problem(path, message);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parse, YAMLParseError } from 'yaml';
+import { parse } from 'yaml';
 import { fileProblem } from '../files/fileProblem.js';
 import { ConfigError, parseTrainConfig, type SetKey, type TrainConfig, trainConfigKeys } from './config.js';
 import { firstUnknown, unknownKey } from './configKeys.js';
@@ -86,15 +86,21 @@ export function applySettings(raw: RawConfig, settings: readonly Setting[]): Raw
   }, raw);
 }
 
+/** Reads the text of a YAML file. @throws ConfigError naming the file, where it is not YAML */
+export function parseYaml(text: string, path: string): unknown {
+  try {
+    return parse(text);
+  } catch (cause) {
+    throw new ConfigError(`${path} is not YAML: ${(cause as Error).message}`, { cause });
+  }
+}
+
 async function readOne(path: string, from: string | undefined): Promise<RawConfig> {
   const named = from === undefined ? `the configuration ${path}` : `${path}, which ${from} extends,`;
-  let raw: unknown;
-  try {
-    raw = parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    if (cause instanceof YAMLParseError) throw new ConfigError(`${path} is not YAML: ${cause.message}`, { cause });
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ConfigError(`${named} cannot be read: ${fileProblem(cause)}`, { cause });
-  }
+  });
+  const raw = parseYaml(text, path);
   if (!isGroup(raw)) throw new ConfigError(`${path} holds no keys`);
   return raw;
 }

@@ -82,5 +82,7 @@ export function explainIssue(issue: z.core.$ZodIssue, tree: KeyTree): string[] {
   if (code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(tree, issue.path, key));
   if (input === undefined) return [`is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`];
   const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
-  return [`${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
+  // JSON has no infinite numbers.
+  const value = typeof input === 'number' ? String(input) : JSON.stringify(input);
+  return [`${value} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
 }

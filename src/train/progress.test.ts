@@ -47,10 +47,10 @@ describe('progress without a terminal', () => {
     }
   });
 
-  it('writes notes immediately, without control characters', () => {
+  it('writes notes immediately, without control characters of the bar or of names', () => {
     const { stream, lines } = plain();
-    createProgress(0, 10, stream).note('skipped a.jpg: broken (1 so far)');
-    assert.deepEqual(lines(), ['skipped a.jpg: broken (1 so far)']);
+    createProgress(0, 10, stream).note('skipped a\u001b[2J.jpg: broken (1 so far)');
+    assert.deepEqual(lines(), ['skipped a\\u001b[2J.jpg: broken (1 so far)']);
   });
 });
 
@@ -65,9 +65,31 @@ describe('progress on a terminal', () => {
     const progress = createProgress(0, 4, stream as unknown as NodeJS.WriteStream);
     progress.step(record(2));
     progress.note('skipped a.jpg');
+    progress.note('skipped b\u001b[2J.jpg');
     progress.stop();
     const text = (stream.read() as Buffer).toString();
     assert.match(text, /step 2\/4 \| ETA .* \| loss 25\.123 stdr 0\.050 12\.3 images\/s/);
     assert.ok(text.includes('\u001b[Kskipped a.jpg\n'));
+    assert.ok(text.includes('\u001b[Kskipped b\\u001b[2J.jpg\n'));
+  });
+
+  it('estimates the time left of runs of any length', () => {
+    let now = 0;
+    const clock = mock.method(performance, 'now', () => now);
+    try {
+      const stream = Object.assign(new PassThrough(), {
+        isTTY: true,
+        columns: 100,
+        cursorTo: () => true,
+        clearLine: () => true,
+      });
+      const progress = createProgress(0, 4e8, stream as unknown as NodeJS.WriteStream);
+      now += 1000;
+      progress.step(record(1));
+      progress.stop();
+      assert.match((stream.read() as Buffer).toString(), /step 1\/400000000 \| ETA 4629 d 15 h \| loss/);
+    } finally {
+      clock.mock.restore();
+    }
   });
 });

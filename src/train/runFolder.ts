@@ -2,16 +2,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import writeFileAtomic from 'write-file-atomic';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { fileProblem } from '../files/fileProblem.js';
 import { freePath } from '../files/freePath.js';
-import { makeFolder } from '../files/output.js';
+import { makeFolder, writeOutputFile } from '../files/output.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
 import { type Checkpoint, type CheckpointChoice, loadCheckpoint } from './checkpoint.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
-import { applySettings, type RawConfig, type Setting, setKeys } from './configFile.js';
+import { applySettings, parseYaml, type RawConfig, type Setting, setKeys } from './configFile.js';
 import type { InitialSource } from './initialSource.js';
 import { checkResumedSettings, configOf } from './resume.js';
 
@@ -34,20 +33,21 @@ export async function initialSourceOf(run: string): Promise<InitialSource | unde
 }
 
 async function readConfigFile(run: string): Promise<string | undefined> {
-  return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
+  const path = configPath(run);
+  return readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return undefined;
+    throw new ConfigError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
   });
 }
 
-/** Whether a run was started in the folder. */
+/** Whether a run was started in the folder. @throws ConfigError for a config.yaml that cannot be read */
 export async function holdsRun(run: string): Promise<boolean> {
   return (await readConfigFile(run)) !== undefined;
 }
 
 /**
  * The configuration that a run was started with, with `key=value` settings over it.
- * @throws ConfigError when the folder holds no run, or for a key that a resumed run may not change.
+ * @throws ConfigError when the folder holds no run or its config.yaml is damaged, or for a key that a resumed run may not change.
  */
 export async function readRunConfig(run: string, settings: readonly Setting[] = []): Promise<TrainConfig> {
   const text = await readConfigFile(run);
@@ -58,7 +58,8 @@ export async function readRunConfig(run: string, settings: readonly Setting[] = 
     );
   }
   checkResumedSettings(settings);
-  return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run), setKeys(settings));
+  const path = configPath(run);
+  return parseTrainConfig(applySettings(parseYaml(text, path) as RawConfig, settings), path, setKeys(settings));
 }
 
 /**
@@ -82,7 +83,7 @@ export async function loadRun(
 async function keepConfig(run: string, step: number, text: string): Promise<void> {
   const path = join(run, `config.until-step-${step}.yaml`);
   const kept = await readFile(path, 'utf8').catch(() => undefined);
-  if (kept !== text) await writeFileAtomic(await freePath(path), text);
+  if (kept !== text) await writeOutputFile('the run folder', await freePath(path), text);
 }
 
 /** Keeps config.yaml, before a run goes back to a step before N. */
@@ -96,6 +97,7 @@ export async function keepRunConfig(run: string, step: number): Promise<void> {
  * changed is kept next to it as `config.until-step-N.yaml`.
  * @param before the configuration of the steps so far; config.yaml by default.
  * @param init the weights that the run started from; by default those that environment.json names.
+ * @throws OutputError naming the file that cannot be written.
  */
 export async function writeRunFolder(
   run: string,
@@ -114,12 +116,12 @@ export async function writeRunFolder(
 ): Promise<void> {
   await makeFolder(run);
   const text = await readConfigFile(run);
-  const written = text === undefined ? undefined : parseTrainConfig(parse(text), configPath(run));
+  const written = text === undefined ? undefined : parseTrainConfig(parseYaml(text, configPath(run)), configPath(run));
   const until = before ?? written;
   if (until !== undefined && !isDeepStrictEqual(until, config)) {
     await keepConfig(run, step, stringify(until));
   }
-  if (!isDeepStrictEqual(written, config)) await writeFileAtomic(configPath(run), stringify(config));
+  if (!isDeepStrictEqual(written, config)) await writeOutputFile('the run folder', configPath(run), stringify(config));
   const startedFrom = init ?? (await initialSourceOf(run));
   const environment = {
     vicregl: packageVersion(),
@@ -133,5 +135,5 @@ export async function writeRunFolder(
     platform: `${process.platform} ${process.arch}`,
     ...(startedFrom !== undefined && { init: startedFrom }),
   };
-  await writeFileAtomic(environmentPath(run), `${JSON.stringify(environment, null, 2)}\n`);
+  await writeOutputFile('the run folder', environmentPath(run), `${JSON.stringify(environment, null, 2)}\n`);
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { writeOutput } from '../files/output.js';
 import { LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
 
 /** Keeps a second process from training into a run folder: `run.lock` names the process that does. */
@@ -23,11 +24,12 @@ function busy(run: string, { path, holder, here }: LockHeldError): string {
 
 /**
  * Takes the lock of an existing run folder. One whose process has ended on this machine is taken over.
- * @throws RunLockError naming the process that has it, and the file to remove if that cannot be checked from here.
+ * @throws RunLockError naming the process that has it, and the file to remove if that cannot be checked from here; OutputError.
  */
 export async function lockRun(run: string): Promise<RunLock> {
   try {
-    return await takeLock(runLockPath(run));
+    const path = runLockPath(run);
+    return await writeOutput('the run folder', path, () => takeLock(path));
   } catch (error) {
     if (error instanceof LockHeldError) throw new RunLockError(busy(run, error), { cause: error });
     throw error;

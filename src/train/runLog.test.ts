@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { keepRunLog, openRunLog, PROBED, readRunLog, type StepRecord } from './runLog.js';
-import { summariseRun } from './runSummary.js';
+import { lastValues, summariseRun } from './runSummary.js';
 
 let run: string;
 beforeEach(async () => {
@@ -68,8 +68,25 @@ describe('the run log', () => {
     await rm(join(run, 'log.jsonl'));
     await mkdir(join(run, 'log.jsonl'));
     await assert.rejects(log.write(record(1)), {
-      name: 'RunLogError',
+      name: 'RunRecordError',
       message: /log\.jsonl cannot be written: EISDIR.*; make room and go on with --resume$/,
+    });
+  });
+
+  it('is read without lines that are damaged, or are JSON but no records', async () => {
+    const damaged = ['null', '[]', '7', '"step"', '{}', '{"step":"1"}', '{"step":2,"lr":0.1,"l":1e999}', '{"step":'];
+    const lines = [record(1), ...damaged, record(3)].map((line) =>
+      typeof line === 'string' ? line : JSON.stringify(line),
+    );
+    await writeFile(join(run, 'log.jsonl'), lines.map((line) => `${line}\n`).join(''));
+    assert.deepEqual(await readRunLog(run), [record(1), record(3)]);
+  });
+
+  it('that cannot be read is an error with the file', async () => {
+    await mkdir(join(run, 'log.jsonl'));
+    await assert.rejects(readRunLog(run), {
+      name: 'RunRecordError',
+      message: `${join(run, 'log.jsonl')} cannot be read: it is a folder, not a file`,
     });
   });
 
@@ -91,6 +108,15 @@ describe('the run log', () => {
       lastTerms: { l: 71, knn_top1: 0.6 }, // mean of 2 * 11 .. 2 * 60, and the newest probe
       skippedPhotographs: 1,
     });
+  });
+
+  it('has last values of the figures of the run too, which its summary leaves out', async () => {
+    const log = await openRunLog(run, 0);
+    for (let step = 1; step <= 70; step++) await log.write({ ...record(step), lr: step / 10 });
+    const records = await readRunLog(run);
+    const { lr, l, images_per_s } = lastValues(records);
+    assert.deepEqual([lr, l, images_per_s], [4.55, 91, 9]); // means of 21 .. 70
+    assert.deepEqual(summariseRun(records, 70).lastTerms, { l: 91 });
   });
 
   it('is summarised with the mean norm of the gradients of those steps that had one', async () => {

@@ -1,8 +1,10 @@
 import { appendFile, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { writeFileAtomically } from '../files/atomicFile.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { freePath } from '../files/freePath.js';
 import type { Term } from './loggedTerms.js';
+import { RunRecordError, writeRecord } from './runRecordError.js';
 
 /** One line of log.jsonl: the results and the speed of a step. */
 export interface StepRecord {
@@ -42,15 +44,10 @@ export interface AlarmRecord {
 
 export type LogRecord = StepRecord | SkipRecord | ProbeRecord | AlarmRecord;
 
-/** The log cannot be written. */
-class RunLogError extends Error {
-  override readonly name = 'RunLogError';
-}
-
 export interface RunLog {
   /** What a resumed run had logged, in order. */
   readonly records: readonly LogRecord[];
-  /** @throws RunLogError for example if the disk is full; the checkpoints are not touched. */
+  /** @throws RunRecordError for example if the disk is full; the checkpoints are not touched. */
   write(record: LogRecord): Promise<void>;
 }
 
@@ -59,23 +56,16 @@ const logPath = (run: string) => join(run, 'log.jsonl');
 /**
  * Opens a run's log. When a run resumes at `step`, lines of later steps (taken, then lost with the process) are
  * removed, so that the file reads as if the run had never stopped.
+ * @throws RunRecordError if it cannot be written: it is then as it was.
  */
 export async function openRunLog(run: string, step: number): Promise<RunLog> {
   const path = logPath(run);
   const records = step === 0 ? [] : await readRunLog(run, step);
-  await writeFileAtomic(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const lines = records.map((record) => `${JSON.stringify(record)}\n`);
+  await writeRecord(path, () => writeFileAtomically(path, lines.join('')));
   return {
     records,
-    async write(record) {
-      try {
-        await appendFile(path, `${JSON.stringify(record)}\n`);
-      } catch (cause) {
-        throw new RunLogError(
-          `${path} cannot be written: ${(cause as Error).message}; make room and go on with --resume`,
-          { cause },
-        );
-      }
-    },
+    write: (record) => writeRecord(path, () => appendFile(path, `${JSON.stringify(record)}\n`)),
   };
 }
 
@@ -84,15 +74,31 @@ export async function keepRunLog(run: string, step: number): Promise<void> {
   await copyFile(logPath(run), await freePath(join(run, `log.until-step-${step}.jsonl`)));
 }
 
-/** The records of a run up to a step (all by default); a last line cut short by a crash is left out. */
+/** The record of a line; undefined for one that is damaged, such as one that a crash cut short. */
+export function parseLogLine(line: string): LogRecord | undefined {
+  let record: unknown;
+  try {
+    record = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof record !== 'object' || record === null) return undefined;
+  const finite = Object.values(record).every((value) => typeof value !== 'number' || Number.isFinite(value));
+  return finite && Number.isSafeInteger((record as LogRecord).step) ? (record as LogRecord) : undefined;
+}
+
+/**
+ * The records of a run up to a step (all by default), without damaged lines.
+ * @throws the file system's ENOENT where there is no log; RunRecordError for one that cannot be read.
+ */
 export async function readRunLog(run: string, lastStep = Number.POSITIVE_INFINITY): Promise<LogRecord[]> {
-  const text = await readFile(logPath(run), 'utf8');
-  const records = text.split('\n').flatMap((line) => {
-    try {
-      return line === '' ? [] : [JSON.parse(line) as LogRecord];
-    } catch {
-      return [];
-    }
+  const path = logPath(run);
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') throw cause;
+    throw new RunRecordError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
   });
-  return records.filter(({ step }) => step <= lastStep);
+  return text.split('\n').flatMap((line) => {
+    const record = line === '' ? undefined : parseLogLine(line);
+    return record !== undefined && record.step <= lastStep ? [record] : [];
+  });
 }

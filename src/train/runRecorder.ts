@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { stringify } from 'yaml';
+import { writeFileAtomically } from '../files/atomicFile.js';
 import { svgToPng } from '../image/svg.js';
 import type { Score } from './checkpoint.js';
 import { createCheckpointScore } from './checkpointScore.js';
@@ -83,8 +83,8 @@ export async function openRunRecorder(run: string, config: TrainConfig, start: n
     names: () => [...names],
     async draw() {
       const svg = await drawRun({ name: config.name, points: curve.points() });
-      await writeFileAtomic(join(run, 'curves.svg'), svg);
-      await writeFileAtomic(join(run, 'curves.png'), await svgToPng(svg, 2));
+      await writeFileAtomically(join(run, 'curves.svg'), svg);
+      await writeFileAtomically(join(run, 'curves.png'), await svgToPng(svg, 2));
     },
     close: () => events.close(),
   };

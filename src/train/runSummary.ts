@@ -18,23 +18,32 @@ function stepRecords(log: readonly LogRecord[]): StepRecord[] {
   return log.filter((record): record is StepRecord => 'lr' in record);
 }
 
-/** Summarises a log whose last step is `step`. */
-export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
-  const records = stepRecords(log);
-  const last = records.slice(-LAST_STEPS);
+/**
+ * The last value of everything that a log has: the mean over its last steps, and the newest value of what probes measured. Figures of
+ * the run's progress, such as its learning rate, are among them.
+ */
+export function lastValues(log: readonly LogRecord[]): Record<string, number> {
+  const last = stepRecords(log).slice(-LAST_STEPS);
   // A term may be missing in single steps: the norm of gradients that overflowed.
-  const names = new Set(last.flatMap(Object.keys).filter((name) => name !== 'step' && !isRunFigure(name)));
-  const lastTerms = Object.fromEntries(
+  const names = new Set(last.flatMap(Object.keys).filter((name) => name !== 'step'));
+  const values = Object.fromEntries(
     [...names].map((name) => {
-      const values = last.flatMap((record) => record[name] ?? []);
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const logged = last.flatMap((record) => record[name] ?? []);
+      const mean = logged.reduce((sum, value) => sum + value, 0) / logged.length;
       return [name, Number(mean.toPrecision(5))];
     }),
   );
   const probed = log.filter((record) => !('lr' in record || 'skipped' in record || 'alarm' in record));
   for (const { step: _, ...terms } of probed as ProbeRecord[]) {
-    for (const [name, value] of Object.entries(terms)) lastTerms[name] = Number(value.toPrecision(5));
+    for (const [name, value] of Object.entries(terms)) values[name] = Number(value.toPrecision(5));
   }
+  return values;
+}
+
+/** Summarises a log whose last step is `step`. */
+export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
+  const records = stepRecords(log);
+  const lastTerms = Object.fromEntries(Object.entries(lastValues(log)).filter(([name]) => !isRunFigure(name)));
   return {
     steps: step,
     epochs: (records.at(-1)?.epoch ?? -1) + 1,

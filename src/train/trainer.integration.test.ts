@@ -706,6 +706,11 @@ describe('monitoring of a run', () => {
     assert.equal(notes.length, 1);
     assert.match(notes[0]!, /^no best checkpoint yet: nothing logs "knn_top1" so far, only .*inv_l/);
     assert.deepEqual(await readCheckpointIndex(run), { latest: 4 });
+    // Also where the run ends before its first scheduled checkpoint.
+    const shorter = newRun();
+    const best = { metric: 'knn_top1', mode: 'max' };
+    await trainTiny(shorter, tinyConfig(photographs, { epochs: 1, checkpoints: { best } }), { progress });
+    assert.deepEqual(notes.slice(1), [notes[0]]);
   });
 });
 
@@ -730,6 +735,17 @@ describe('train rejects', () => {
       message: `${plain} holds a run already; continue it with --resume, or choose another --out`,
     });
     assert.deepEqual(await outcome(plain), before);
+  });
+
+  it('to resume for fewer epochs than the run has trained, and leaves it as it is', async () => {
+    const run = await copyOf(plain);
+    const config = await readRunConfig(run, ['epochs=1']);
+    await assert.rejects(trainTiny(run, config, { resume: true }), {
+      name: 'ConfigError',
+      message: /^epochs: 1 ends at step 2, and the run has taken 4 steps; set more epochs, or .* --checkpoint$/,
+    });
+    assert.deepEqual(await outcome(run), await outcome(plain));
+    assert.equal((await readRunConfig(run)).epochs, 2);
   });
 
   it('to resume a folder without a run', async () => {

@@ -129,7 +129,7 @@ async function goBackTo(run: string, step: number): Promise<void> {
 /**
  * Trains to the end of the configured epochs, or to the end of the step during which the signal is aborted.
  * @throws ConfigError, DataError, CheckpointError, RunLockError, RankDeviceError, DeviceError before the first step; NonFiniteLossError,
- *   RunLogError and CheckpointError (such as a full disk) during the run.
+ *   RunRecordError and CheckpointError (such as a full disk) during the run.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const { run, resume, collectives = singleProcess } = options;
@@ -218,6 +218,12 @@ async function trainIn(
     const from = BigInt64Array.of(BigInt(checkpoint?.step ?? 0));
     await collectives.broadcast(from);
     const start = Number(from[0]);
+    if (start > totalSteps) {
+      throw new ConfigError(
+        `epochs: ${config.epochs} ends at step ${totalSteps}, and the run has taken ${start} steps; set more epochs, ` +
+          'or go back to an earlier checkpoint with --checkpoint',
+      );
+    }
     // The folder is claimed only after the source, its photographs, the graph and the device have proved usable.
     const first = start < totalSteps ? await loader.batch(start) : undefined;
     const common = { config, schedule, loader: beginningWith(first, loader), runner, probes, collectives };

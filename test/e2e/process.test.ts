@@ -124,9 +124,9 @@ describe('node bin/vicregl.js', () => {
       ],
       [
         ['model', '--address', '127.0.0.1:1', '--threads', '2'],
-        /^vicregl: INVALID_ARGUMENT: --threads applies to a model in this process.*--local.*\n$/,
+        /^vicregl: INVALID_ARGUMENT: --threads: applies to a model in this process.*--local.*\n$/,
       ],
-      [['model', '--device', 'cpu'], /^vicregl: INVALID_ARGUMENT: --device applies to a model in this process.*\n$/],
+      [['model', '--device', 'cpu'], /^vicregl: INVALID_ARGUMENT: --device: applies to a model in this process.*\n$/],
       [
         ['match', photo('coffee.jpg'), photo('coffee.jpg'), '--top', '2.5', '--local'],
         /'2\.5' is invalid\. It must be a whole number/,
@@ -137,6 +137,41 @@ describe('node bin/vicregl.js', () => {
       const { code, stderr } = await vicregl(...args);
       assert.equal(code, 1, `${args.join(' ')}: ${stderr}`);
       assert.match(stderr, expected);
+    }
+  });
+
+  test('flags that would be ignored are refused by their names', async () => {
+    const [a, b, ref] = [photo('coffee.jpg'), photo('chelsea.png'), 'ref:abc'];
+    const features = [
+      '--mutual',
+      '--ratio',
+      '0.5',
+      '--space',
+      'backbone',
+      '--min-similarity',
+      '0.9',
+      '--distance',
+      'l2',
+    ];
+    const crop = '0,0,64,64';
+    const cases: [string[], RegExp][] = [
+      [
+        ['match', a, b, '--local', '--by', 'location', ...features],
+        /--space, --mutual, --distance, --ratio, --min-similarity: ignored with --by location; .*--by features/,
+      ],
+      [['match', a, b, '--max-distance', '1'], /--max-distance: ignored with --by features; .*--by location/],
+      [['match', ref, b, '--crop-a', crop], /--crop-a: ignored for stored features \(ref:\)/],
+      [['match', a, ref, ref, '--crop-b', crop], /--crop-b: ignored for stored features \(ref:\)/],
+      [['match', ref, ref, '--resize', 'native', '--store'], /--resize, --store: ignored for stored features \(ref:\)/],
+      [['match', a, b, '--local', '--store'], /--store: features are stored by a service/],
+      [['match', a, b, '--model', 'x', '--store'], /--store: features are stored by a service/],
+      [['embed', a, '--local', '--tls', '--token-file', 'x'], /--tls, --token-file: ignored with --local, .*--address/],
+      [['model', '--model', 'x', '--tls-server-name', 'y'], /--tls-server-name: ignored with --model, .*--address/],
+    ];
+    for (const [args, expected] of cases) {
+      const { code, stderr } = await vicregl(...args);
+      assert.equal(code, 1, `${args.join(' ')}: ${stderr}`);
+      assert.match(stderr, new RegExp(`^vicregl: INVALID_ARGUMENT: ${expected.source}.*\\n$`));
     }
   });
 

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import { bin } from '../support/servedProcess.js';
 import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
-import { vicreglInHost as vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl, vicregl as vicreglProcess } from '../support/vicregl.js';
 
 /** `vicregl runs`. */
 
@@ -54,8 +57,10 @@ describe('vicregl runs', () => {
 
   test('compare draws the requested terms, also as PNG', async () => {
     const out = join(scratch, 'compare.png');
-    const { code, stderr } = await vicregl('runs', 'compare', run('plain'), '--terms', 'l, lr', '--out', out);
+    const { code, stdout, stderr } = await vicregl('runs', 'compare', run('plain'), '--terms', 'l, lr', '--out', out);
     assert.equal(code, 0, stderr);
+    const found = rows(stdout);
+    for (const term of ['l', 'lr']) assert.deepEqual(found.get(term), [await mean('plain', term)]);
     const { format, width } = await sharp(out).metadata();
     assert.deepEqual([format, width > 800], ['png', true]);
   });
@@ -70,6 +75,50 @@ describe('vicregl runs', () => {
     assert.deepEqual([backbone, steps, loss, best], ['custom', '4', l, `step 4 (l ${l})`]);
     const shown = JSON.parse((await vicregl('runs', 'show', run('plain'))).stdout);
     assert.deepEqual([shown.name, shown.steps, shown.epochs, shown.best.step], ['plain', 4, 2, 4]);
+  });
+
+  test('list has the runs beside folders that are damaged or of other tools', async () => {
+    const parent = join(scratch, 'mixed');
+    await cp(run('plain'), join(parent, 'plain'), { recursive: true });
+    await cp(run('plain'), join(parent, 'log'), { recursive: true });
+    await rm(join(parent, 'log', 'log.jsonl'));
+    await mkdir(join(parent, 'log', 'log.jsonl'));
+    const configs = { other: 'a: 1\n', 'cut\u001b[31m': '{\n' };
+    for (const [name, text] of Object.entries(configs)) {
+      await mkdir(join(parent, name));
+      await writeFile(join(parent, name, 'config.yaml'), text);
+    }
+    await mkdir(join(parent, 'folder', 'config.yaml'), { recursive: true });
+    // As a process, whose console is the one that escapes names.
+    const { code, stdout, stderr } = await vicreglProcess('runs', 'list', parent);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual([...rows(stdout).keys()].slice(0, 2), ['run', 'plain']);
+    const shown = (name: string) => join(parent, name).replace('\u001b', '\\u001b');
+    const path = (name: string) => join(shown(name), 'config.yaml');
+    assert.deepEqual(
+      stdout.trim().split('\n').slice(2),
+      [
+        [
+          shown('cut\u001b[31m'),
+          `${path('cut\u001b[31m')} is not YAML: Flow map must end with a } at line 2, column 1`,
+        ],
+        [shown('folder'), `${path('folder')} cannot be read: it is a folder, not a file`],
+        [shown('log'), `${join(shown('log'), 'log.jsonl')} cannot be read: it is a folder, not a file`],
+        [shown('other'), `${path('other')} is not a valid training configuration`],
+      ].map(([folder, problem]) => `${folder}  not readable: ${problem}`),
+    );
+  });
+
+  test('a picture beyond the size limit of files is an error, not the end of the process', async () => {
+    const command = [process.execPath, bin, 'runs', 'compare', run('plain'), '--out', join(scratch, 'limited.svg')];
+    await assert.rejects(
+      promisify(execFile)('bash', ['-c', 'ulimit -f 8; exec "$0" "$@"', ...command]),
+      (error: Error & { code?: unknown; stderr?: string }) => {
+        assert.equal(error.code, 1, error.stderr);
+        assert.match(error.stderr!, /^vicregl: --out: .*limited\.svg cannot be written: .*ulimit -f.*\(EFBIG\)/);
+        return true;
+      },
+    );
   });
 
   test('errors are one clear line each', async () => {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { smallDisk } from '../support/smallDisk.js';
 
 /** Commands whose standard output nobody reads, or cannot be written. */
 
@@ -59,10 +63,36 @@ describe('a command', () => {
     assert.deepEqual([code, stderr], [0, '']);
   });
 
-  for (const words of ['serve --print-config', 'models list']) {
+  for (const words of ['serve --print-config', 'models list', '--help', 'train --help', '--version']) {
     test(`whose output cannot be written fails: ${words}`, async () => {
       const { stderr } = await execute('sh', ['-c', `"$0" ${words} > /dev/full; test $? = 1`, bin]);
       assert.match(stderr, /^vicregl: the output cannot be written to standard output: ENOSPC/);
     });
   }
+
+  test('whose output goes to a file that has room for a part of it fails', async (t) => {
+    const disk = await mkdtemp(join(tmpdir(), 'vicregl-stdout-'));
+    const mounted = smallDisk(t, disk, 64 * 1024);
+    t.after(() => rm(disk, { recursive: true }));
+    if (!mounted) return;
+    await writeFile(join(disk, 'other'), Buffer.alloc(60 * 1024, 'x'));
+    const command = `"$0" serve --help > ${join(disk, 'output')}; test $? = 1`;
+    const { stderr } = await execute('sh', ['-c', command, bin]);
+    assert.match(stderr, /^vicregl: the output cannot be written to standard output: ENOSPC/);
+  });
+
+  test('with a wrong command line ends with exit code 1, and says so once', async () => {
+    for (const [words, expected] of [
+      [['trian'], /^error: unknown command 'trian'\n\(Did you mean train\?\)\n/],
+      [['runs', 'show'], /^error: missing required argument 'run'\n/],
+      [['a\u001b[31m'], /^error: unknown command 'a\\u001b\[31m'\n/],
+    ] as const) {
+      await assert.rejects(execute(bin, [...words]), (error: Error & { code?: number; stderr?: string }) => {
+        assert.equal(error.code, 1);
+        assert.match(error.stderr!, expected);
+        assert.equal(error.stderr!.match(/error:/g)!.length, 1);
+        return true;
+      });
+    }
+  });
 });

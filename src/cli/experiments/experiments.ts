@@ -10,6 +10,7 @@ import { trainedCells } from '../../experiments/reuseCell.js';
 import { runExperiment } from '../../experiments/runExperiment.js';
 import { checkOutputFolder } from '../../files/output.js';
 import { recipePath } from '../recipes.js';
+import { shellWord } from '../shellWord.js';
 import { stopOnSignals } from '../stopOnSignals.js';
 import { table } from '../table.js';
 import { evaluationCommand } from './evaluationCommand.js';
@@ -108,7 +109,9 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       process.exitCode = CELLS_FAILED;
     }
     console.log(
-      stopped > 0 ? 'stopped early; continue with the same command' : `report: npx vicregl experiments report ${out}`,
+      stopped > 0
+        ? 'stopped early; continue with the same command'
+        : `report: npx vicregl experiments report ${shellWord(out)}`,
     );
   } finally {
     ignoreSignals();
@@ -136,7 +139,9 @@ async function list(file: string, flags: CellFlags): Promise<void> {
   console.log(`${name}: ${variants.length} variants x ${seeds.length} seeds, based on ${recipe}`);
   for (const evaluation of evaluations) {
     const args = evaluation.argumentsIn({ cell: 'CELL', out: 'DIR', seed: seeds[0]! });
-    console.log(`evaluation ${evaluation.name}: vicregl evaluate ${[evaluation.kind, ...args].join(' ')}`);
+    console.log(
+      `evaluation ${evaluation.name}: vicregl evaluate ${[evaluation.kind, ...args].map(shellWord).join(' ')}`,
+    );
   }
   const estimate = createStepsEstimate();
   const problems = new Set<string>();

@@ -6,6 +6,7 @@ import type { MatchDistance } from '../../match/distance.js';
 import type { NearestSearch } from '../../match/nearest.js';
 import { pipelined } from '../../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
+import { median } from '../../tensor/median.js';
 import { cachedMaps } from '../cachedMaps.js';
 import { type FeatureCache, featureCache } from '../featureCache.js';
 import { type LocalSpace, outputOfSpace } from '../localSpace.js';
@@ -53,12 +54,6 @@ export interface MeasuredHomographies extends SubjectMeasures {
 type Loaded = { readonly pairs: Iterable<PlanarPair> } | { readonly reason: string };
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
 
 /**
  * The figures: `found_3px`, `found_5px`, `found_10px` (share of pairs whose corner error is below that), `auc_3px`, `auc_5px`,

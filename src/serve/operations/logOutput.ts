@@ -1,5 +1,6 @@
-import { fstatSync, write, writeSync } from 'node:fs';
+import { write, writeSync } from 'node:fs';
 import type { DestinationStream } from 'pino';
+import { openFileKind } from '../../files/openFileKind.js';
 
 /** Lines are delayed by at most this many ms ... */
 const FLUSH_MS = 100;
@@ -128,7 +129,7 @@ export class LogOutput implements DestinationStream {
 
 /** The descriptor of standard output. Writes to a pipe or a socket do not block. */
 export function standardOutput(): number {
-  const kind = fstatSync(1);
+  const kind = openFileKind(1);
   // A thread that is blocked in a write would keep the process from ending. Node makes the descriptor non-blocking when it opens the
   // stream.
   if (kind.isFIFO() || kind.isSocket()) void process.stdout;

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { epochs } from '../../data/epochs.js';
 import { resolveLoaderOptions } from '../../data/loaderOptions.js';
 import { type ImageSource, openImageSource } from '../../data/sources.js';
-import { makeFolder } from '../../files/output.js';
+import { makeFolder, writeOutputFile } from '../../files/output.js';
 import { svgToPng } from '../../image/svg.js';
 import { learningRate } from '../../optim/schedule.js';
 import { elementCount } from '../../tensor/tensor.js';
@@ -107,15 +106,15 @@ async function dryRunOn(
 
   await makeFolder(folder);
   const pictured = await sampleCrops(config, source, PICTURED);
-  await writeFileAtomic(join(folder, 'crops.png'), await drawCrops(pictured));
+  await writeOutputFile('--out', join(folder, 'crops.png'), await drawCrops(pictured));
   const stride = Math.max(1, Math.floor(totalSteps / CURVE_POINTS));
   const points = [];
   for (let step = 0; step < totalSteps; step += stride) {
     points.push({ step: step + 1, means: { 'learning rate': learningRate(step, schedule) } });
   }
   const curve = await drawComparison([{ name: config.name, points }], ['learning rate']);
-  await writeFileAtomic(join(folder, 'learning-rate.svg'), curve);
-  await writeFileAtomic(join(folder, 'learning-rate.png'), await svgToPng(curve, 2));
+  await writeOutputFile('--out', join(folder, 'learning-rate.svg'), curve);
+  await writeOutputFile('--out', join(folder, 'learning-rate.png'), await svgToPng(curve, 2));
 
   const memory: RunMemory = {
     ...stepMemory(stepConfig),

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder } from '../../files/output.js';
+import { writeRecord } from '../runRecordError.js';
 import { type EventContent, encodeEvent } from './messages.js';
 import { frameRecord } from './records.js';
 
@@ -19,7 +20,7 @@ export interface EventFile {
 const MAX_OF_A_SECOND = 1000;
 
 async function create(folder: string): Promise<{ path: string; file: Awaited<ReturnType<typeof open>> }> {
-  await makeFolder(folder);
+  await writeRecord(folder, () => makeFolder(folder));
   const seconds = String(Math.floor(Date.now() / 1e3)).padStart(10, '0');
   const host = hostname().replace(/[^\w-]/g, '_');
   for (let i = 0; ; i++) {
@@ -27,7 +28,8 @@ async function create(folder: string): Promise<{ path: string; file: Awaited<Ret
     try {
       return { path, file: await open(path, 'ax') };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || i === MAX_OF_A_SECOND) throw error;
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST' && i < MAX_OF_A_SECOND) continue;
+      return writeRecord(path, () => Promise.reject(error));
     }
   }
 }
@@ -36,14 +38,20 @@ async function create(folder: string): Promise<{ path: string; file: Awaited<Ret
  * Starts an event file. Every process that works on a run has its own; TensorBoard reads them in the order of their
  * names and, where one starts at a step that an earlier one has too, keeps the later values.
  * @param start steps taken before; 0 for a run that begins, or begins again because it was ended before a checkpoint.
+ * @throws RunRecordError, as its methods, if the file cannot be written.
  */
 export async function createEventFile(folder: string, start: number): Promise<EventFile> {
   const { path, file } = await create(folder);
   const write = async (step: number, content: EventContent): Promise<void> => {
-    await file.appendFile(frameRecord(encodeEvent(step, Date.now() / 1e3, content)));
+    await writeRecord(path, () => file.appendFile(frameRecord(encodeEvent(step, Date.now() / 1e3, content))));
   };
-  await write(0, { fileVersion: 'brain.Event:2' });
-  await write(start + 1, { start: true });
+  try {
+    await write(0, { fileVersion: 'brain.Event:2' });
+    await write(start + 1, { start: true });
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   return {
     path,
     scalars: (step, values) => write(step, { scalars: Object.entries(values).map(([tag, value]) => ({ tag, value })) }),
