@@ -38,6 +38,11 @@ export interface SessionConfig {
    * Default true, as in ONNX Runtime.
    */
   readonly mergeEqualNodes?: boolean;
+  /**
+   * Matrix products of float16 add up in float32 on the CPU too: they are not merged with the addition of a bias to Gemm, whose kernel
+   * adds up in float16 (see CpuFacts). For graphs of float16 arithmetic. Default false.
+   */
+  readonly wideSums?: boolean;
   /** Files to which a model given as bytes refers, by the names that it gives them; read while the session is created. */
   readonly externalData?: readonly { readonly path: string; readonly data: Uint8Array }[];
   /** File prefix for ONNX Runtime's profile; off when absent. */
@@ -74,7 +79,11 @@ export class DeviceError extends Error {
 /** Session options for a device. With CUDA, no operator may fall back to the CPU provider, which the runtime always adds. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', deviceId, threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
-  const { mergeEqualNodes = true, externalData = [], cpuFallback = false } = config;
+  const { mergeEqualNodes = true, wideSums = false, externalData = [], cpuFallback = false } = config;
+  const disabled = [
+    ...(mergeEqualNodes ? [] : ['CommonSubexpressionElimination']),
+    ...(wideSums && device === 'cpu' ? ['MatMulAddFusion'] : []),
+  ];
   return {
     executionProviders: [device === 'cuda' && deviceId !== undefined ? { name: 'cuda', deviceId } : device],
     graphOptimizationLevel: 'all',
@@ -90,9 +99,7 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
         intra_op: { allow_spinning: spinning ? '1' : '0' },
         ...(device === 'cuda' && !cpuFallback && { disable_cpu_ep_fallback: '1' }),
       },
-      ...(!mergeEqualNodes && {
-        optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
-      }),
+      ...(disabled.length > 0 && { optimization: { disable_specified_optimizers: disabled.join(';') } }),
     },
   };
 }
