@@ -5,7 +5,11 @@ import { providerProblem } from './cuda/loader.js';
 import { cudaProof } from './cuda/proof.js';
 import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from './runtime.js';
 
-// Errors arrive as exceptions. The native log would print them again, in red, even when CUDA is only probed.
+/** ONNX Runtime's number of the level "fatal". */
+const FATAL = 4;
+
+// Errors arrive as exceptions. The native log would print them again, in red, even when CUDA is only probed. A session logs by a level of
+// its own, and so do its runs.
 env.logLevel = 'fatal';
 
 /** Where and how a graph runs. */
@@ -90,7 +94,7 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
     executionMode: 'sequential',
     enableMemPattern: memoryPlan,
     enableCpuMemArena: arena,
-    logSeverityLevel: 3,
+    logSeverityLevel: FATAL,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(externalData.length > 0 && { externalData }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
