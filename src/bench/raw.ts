@@ -46,6 +46,7 @@ export async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form:
   const setup: RawSetup = {
     ...{ device, threads, spinning, batch },
     path: folder.graphPath('backbone')!,
+    compute: folder.manifest.compute,
     side: folder.manifest.preprocessing.crop,
   };
   const children: Child[] = Array.from({ length: form.sessions }, () =>

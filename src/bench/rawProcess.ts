@@ -2,6 +2,8 @@
  * The raw session that the service is compared with, in a separate process: the backbone of a model runs in a loop on prepared
  * pixels, without decoding, resizing or transport.
  */
+import { arithmeticOf } from '../models/arithmetic.js';
+import type { Manifest } from '../models/manifest.js';
 import { createSession, toOrt } from '../onnx/session.js';
 import { tensor } from '../tensor/tensor.js';
 import { answerParent } from './child.js';
@@ -9,6 +11,7 @@ import { answerParent } from './child.js';
 export interface RawSetup {
   /** Path of the backbone's graph. */
   readonly path: string;
+  readonly compute: Manifest['compute'];
   readonly device: 'cpu' | 'cuda';
   /** Intra-op threads. */
   readonly threads: number;
@@ -33,9 +36,9 @@ export interface RawWindow {
 let run: (() => Promise<void>) | undefined;
 let batch = 1;
 
-async function open({ path, device, threads, spinning, side, ...setup }: RawSetup): Promise<void> {
+async function open({ path, compute, device, threads, spinning, side, ...setup }: RawSetup): Promise<void> {
   batch = setup.batch;
-  const session = await createSession(path, { device, threads, spinning });
+  const session = await createSession(path, { device, threads, spinning, ...arithmeticOf(compute) });
   const pixels = Uint8Array.from({ length: batch * side * side * 3 }, () => Math.random() * 256);
   const feeds = { images: toOrt(tensor('uint8', [batch, side, side, 3], pixels)) };
   run = async () => {

@@ -57,8 +57,9 @@ const kind: WorkerKind<DecodeFailure> = {
  * @throws DecoderError `unavailable` if the processes cannot be started.
  */
 export async function startDecodeProcesses({ processes, seconds, log }: DecodeProcessOptions): Promise<Decoder> {
-  const start = () => startProcess<null, null, DecodeWork, DecodeFailure>(kind, null, log, OPEN_MS);
-  const started = await Promise.allSettled(Array.from({ length: processes }, start));
+  const start = (signal?: AbortSignal) =>
+    startProcess<null, null, DecodeWork, DecodeFailure>(kind, null, log, { openMs: OPEN_MS, signal });
+  const started = await Promise.allSettled(Array.from({ length: processes }, () => start()));
   const workers = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failure = started.find((each) => each.status === 'rejected');
   if (failure) {
@@ -69,7 +70,7 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
     owner: 'decoder',
     name: kind.name,
     workers,
-    start,
+    start: (_place, signal) => start(signal),
     workMs: seconds * 1000,
     late: () =>
       new ImageError(

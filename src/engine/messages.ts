@@ -16,6 +16,7 @@ export interface WorkerSetup {
   readonly graphs: { readonly backbone: string; readonly localProjector?: string; readonly expander?: string };
   /** Sizes and checksums of its files by name. */
   readonly files: Manifest['files'];
+  readonly compute: Manifest['compute'];
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** Number of the CUDA device. Default: the first. */
   readonly deviceId?: number;
@@ -28,7 +29,7 @@ export function workerSetupOf(
   { dir, manifest }: Pick<ModelFolder, 'dir' | 'manifest'>,
   { device, deviceId, threads }: Pick<WorkerSetup, 'device' | 'deviceId' | 'threads'>,
 ): WorkerSetup {
-  const { graphs, files } = manifest;
+  const { graphs, files, compute } = manifest;
   return {
     dir,
     graphs: {
@@ -37,6 +38,7 @@ export function workerSetupOf(
       ...(graphs.expander !== undefined && { expander: graphs.expander }),
     },
     files,
+    compute,
     device,
     ...(deviceId !== undefined && { deviceId }),
     threads,

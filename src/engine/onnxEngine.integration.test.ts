@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,10 +12,13 @@ import { fileURLToPath } from 'node:url';
 import { breakingRuntime, poison } from '../../test/support/breakingRuntime.js';
 import { type CudaStub, cudaStub } from '../../test/support/cudaStub.js';
 import { withTinyModel } from '../../test/support/tinyModel.js';
+import { tinyModelConfig, tinyWeights } from '../../test/support/tinyWeights.js';
 import { until } from '../../test/support/until.js';
 import { nearestNeighbours } from '../match/nearest.js';
+import { exportModel } from '../models/exportModel.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { writeRandomModel } from '../models/randomModel.js';
+import { verifyModel } from '../models/verifyModel.js';
 import { InferenceSession, Tensor as OrtTensor } from '../onnx/runtime.js';
 import { runSync } from '../tensor/slices.js';
 import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
@@ -49,13 +52,27 @@ function whenever(engine: Engine, holds: () => boolean): Promise<void> {
   });
 }
 
+/** What the kernel says of a process; empty if there is none. */
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** Whether a process runs. A zombie process does not. */
 function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
+  const status = statusOf(pid);
+  return status !== '' && !/^State:\s+Z/m.test(status);
+}
+
+/** Processes that this one started and that have not ended. */
+function children(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && isAlive(pid))
+    .filter((pid) => new RegExp(`^PPid:\\s+${process.pid}$`, 'm').test(statusOf(pid)));
 }
 
 /** CPU time of a process so far, in ticks of the kernel (usually 10 ms). */
@@ -372,9 +389,71 @@ describe('createOnnxEngine', () => {
     const setup = workerSetupOf(folder, { device: 'cpu', threads: 1 });
     // No process can start within one millisecond.
     await assert.rejects(
-      startWorkerProcess(setup, () => {}, 1),
+      startWorkerProcess(setup, () => {}, { openMs: 1 }),
       { code: 'unavailable', message: /killed: it was not ready within 0\.001 s/ },
     );
+  });
+
+  for (const how of ['terminate', 'close'] as const) {
+    it(`ends a worker that is starting, and hangs, on ${how}`, async () => {
+      const logged: string[] = [];
+      const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1, log: (line) => logged.push(line) });
+      const before = children();
+      process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
+      await whenever(engine, () => engine.status.workers[0]!.state === 'starting');
+      const started = children().filter((pid) => !before.includes(pid));
+      assert.equal(started.length, 1);
+      process.kill(started[0]!, 'SIGSTOP');
+      if (how === 'terminate') engine.terminate();
+      await engine.close();
+      await until(() => !isAlive(started[0]!), 5);
+      assert.deepEqual(engine.status.startFailures, { model_changed: 0, other: 0 });
+      assert.equal(logged.length, 1, logged.join('\n'));
+    });
+  }
+
+  it('computes the heads of a model of float16 arithmetic with sums in float32, as models verify does', async () => {
+    const { expander, backbone } = tinyModelConfig;
+    // Every representation is made of ones. Half of each sum is beyond the largest number of float16, and the other half cancels it.
+    const chosen: Readonly<Record<string, (i: number) => number>> = {
+      'backbone.norm.weight': () => 0,
+      'backbone.norm.bias': () => 1,
+      'projector.0.weight': (i) => (i % 16 < 8 ? 30_000 : -30_000),
+    };
+    const weights = new Map(
+      [...tinyWeights(tinyModelConfig)].map(([name, { shape, data }]) => {
+        const choose = chosen[name];
+        const value = Float32Array.from(data as Float32Array, (element, i) =>
+          choose === undefined ? element : choose(i),
+        );
+        return [name, tensor('float32', shape, value)];
+      }),
+    );
+    assert.ok(Object.keys(chosen).every((name) => weights.has(name)));
+    const root = await mkdtemp(join(tmpdir(), 'vicregl-half-'));
+    try {
+      const source = {
+        name: 'half',
+        version: '1',
+        architecture: 'custom',
+        backbone,
+        expander,
+        weights,
+      };
+      const about = { alpha: 0.75, license: 'Apache-2.0', training: {} };
+      const dir = join(root, 'half');
+      await exportModel(dir, { ...source, ...about }, { precision: 'float16', compute: 'float16' });
+      assert.deepEqual((await verifyModel(dir)).graphs, ['backbone', 'expander']);
+      const engine = await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 });
+      try {
+        const { embedding } = await engine.run(images(1, 32, 32), new Set<OutputName>(['embedding']));
+        assert.ok(embedding!.data.every(Number.isFinite), `${embedding!.data}`);
+      } finally {
+        await engine.close();
+      }
+    } finally {
+      await rm(root, { recursive: true });
+    }
   });
 
   it('keeps runs waiting while its only worker is replaced', async () => {

@@ -95,10 +95,10 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     'threads',
     options.threads ?? Math.max(1, Math.floor(availableParallelism() / (workers * devices))),
   );
-  const startOn = (place: number, on: DeviceChoice['kind']): Promise<InferenceProcess> => {
+  const startOn = (place: number, on: DeviceChoice['kind'], signal?: AbortSignal): Promise<InferenceProcess> => {
     const deviceId = idOf(place);
     const setup = workerSetupOf(folder, { device: on, threads, ...(deviceId !== undefined && { deviceId }) });
-    return startWorkerProcess(setup, log).catch((error: Error) => {
+    return startWorkerProcess(setup, log, { signal }).catch((error: Error) => {
       if (deviceId !== undefined) error.message = `cuda:${deviceId}: ${error.message}`;
       throw error;
     });
@@ -107,7 +107,7 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
   // All workers, replacements included, use the provider of the first: with the device, the speed of the model would change.
-  const start = (place: number) => startOn(place, provider);
+  const start = (place: number, signal?: AbortSignal) => startOn(place, provider, signal);
   const size = provider === 'cuda' ? cudaWorkers * devices : workers;
   const others = await Promise.allSettled(Array.from({ length: size - 1 }, (_, i) => start(i + 1)));
   const started = [first, ...others.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];

@@ -1,3 +1,4 @@
+import { arithmeticOf } from '../models/arithmetic.js';
 import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, DeviceError } from '../onnx/session.js';
 import type { WorkerSetup } from './messages.js';
@@ -46,14 +47,14 @@ function checkContract(kind: Kind, path: string, session: InferenceSession): voi
 /** Opens every graph with one provider. On failure, releases what was opened before. */
 async function openAll(
   { graphs, externalData }: ModelBytes,
-  { threads, deviceId }: Pick<WorkerSetup, 'threads' | 'deviceId'>,
+  { threads, deviceId, compute }: Pick<WorkerSetup, 'threads' | 'deviceId' | 'compute'>,
   provider: 'cpu' | 'cuda',
 ): Promise<Sessions> {
   const opened: Partial<Record<Kind, InferenceSession>> = {};
   try {
     for (const { kind, path, bytes } of graphs) {
       // Threads that spin between operators would take cores from decoding and from the service's event loop.
-      const config = { device: provider, deviceId, threads, spinning: false, externalData };
+      const config = { device: provider, deviceId, threads, spinning: false, externalData, ...arithmeticOf(compute) };
       const session = await createSession(bytes, config).catch((error: Error) => {
         // ONNX Runtime gets bytes and does not know the path.
         if (!(error instanceof DeviceError)) error.message = `${path} cannot be loaded: ${error.message}`;

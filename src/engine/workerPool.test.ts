@@ -41,15 +41,22 @@ function fakeWorker(pid: number) {
   };
 }
 
-/** A pool of one worker; each further start takes the next outcome: a worker, or an error. */
+/** The start of a worker that hangs until it is killed. */
+function neverStarted(signal: AbortSignal): Promise<PoolWorker> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new EngineError('unavailable', 'killed at its start')));
+  });
+}
+
+/** A pool of one worker; each further start takes the next outcome: a worker, or an error; without one it hangs. */
 function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: number, recoverMs?: number) {
   const logged: string[] = [];
   const states: string[] = [];
   const pool = createWorkerPool({
     workers: [first],
-    start: async (): Promise<PoolWorker> => {
+    start: async (_, signal): Promise<PoolWorker> => {
       const outcome = outcomes.shift();
-      if (outcome === undefined) return new Promise(() => {});
+      if (outcome === undefined) return neverStarted(signal);
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
@@ -183,7 +190,7 @@ describe('worker pool', () => {
     const rest = workers.slice(1);
     const pool = createWorkerPool({
       workers: [workers[0]!.worker],
-      start: async (): Promise<PoolWorker> => rest.shift()?.worker ?? new Promise(() => {}),
+      start: async (_, signal): Promise<PoolWorker> => rest.shift()?.worker ?? neverStarted(signal),
       blamesWork: true,
       log: (line) => logged.push(line),
       backOff: { firstMs: 60_000, longestMs: 60_000, wellMs: 60_000 },
@@ -245,6 +252,76 @@ describe('worker pool', () => {
     assert.equal(toStart.length, 1);
     assert.deepEqual(logged, []);
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'the engine is closed' });
+  });
+
+  for (const how of ['terminate', 'close'] as const) {
+    it(`${how} kills a worker that is starting, and a close waits for its end`, async () => {
+      const first = fakeWorker(1);
+      let end = (): void => {};
+      let killed = false;
+      const logged: string[] = [];
+      const pool = createWorkerPool({
+        workers: [first.worker],
+        start: (_, signal) =>
+          new Promise<PoolWorker>((_resolve, reject) => {
+            end = () => reject(new EngineError('unavailable', 'killed'));
+            signal.addEventListener('abort', () => {
+              killed = true;
+            });
+          }),
+        log: (line) => logged.push(line),
+      });
+      first.die('ended (signal SIGKILL)');
+      await until(() => pool.status.workers[0]!.state === 'starting');
+      if (how === 'terminate') pool.terminate();
+      let closed = false;
+      const closing = pool.close().then(() => {
+        closed = true;
+      });
+      await turn();
+      assert.deepEqual([killed, closed], [true, false]);
+      end();
+      await closing;
+      assert.equal(pool.status.workers[0]!.state, 'failed');
+      assert.deepEqual(pool.status.startFailures, { model_changed: 0, other: 0 }, 'it was killed by its owner');
+      assert.deepEqual(logged, ['ended (signal SIGKILL); a replacement is started now']);
+    });
+  }
+
+  it('close waits for a worker that starts while a task waits for it', async () => {
+    const first = fakeWorker(1);
+    const second = fakeWorker(2);
+    let ready = (_: PoolWorker): void => {};
+    const pool = createWorkerPool({
+      workers: [first.worker],
+      start: () =>
+        new Promise<PoolWorker>((resolve) => {
+          ready = resolve;
+        }),
+      log: () => {},
+    });
+    first.die('ended (signal SIGKILL)');
+    await until(() => pool.status.workers[0]!.state === 'starting');
+    const waiting = pool.work(work, {});
+    const closing = pool.close();
+    ready(second.worker);
+    await until(() => second.asked === 1);
+    second.answer();
+    await Promise.all([waiting, closing]);
+    assert.equal(await second.worker.ended, 'closed');
+  });
+
+  it('terminate kills a replacement that is being warmed up', async () => {
+    const [first, second] = [fakeWorker(1), fakeWorker(2)];
+    const { pool, given } = poolOf(first.worker, [second.worker]);
+    const warming = pool.warm(async (workOf) => void (await workOf(work, {})));
+    first.answer();
+    await warming;
+    first.die('ended (signal SIGKILL)');
+    await given(second, 1);
+    pool.terminate();
+    await pool.close();
+    assert.equal(await second.worker.ended, 'killed: the engine is closed');
   });
 
   it('does not replace a worker that exits while the pool closes', async () => {

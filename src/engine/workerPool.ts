@@ -23,9 +23,9 @@ export interface WorkerPool<W = Work> {
    *   `givenUpMs`); `unavailable` (see `lost`) where the worker dies, or takes longer than `workMs` and is killed.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Finishes all tasks, then ends the workers. */
+  /** Finishes all tasks, then ends the workers, those that are starting too. */
   close(): Promise<void>;
-  /** Kills the workers: all tasks reject as `unavailable`. Call `close` afterwards. */
+  /** Kills the workers, those that are starting too: all tasks reject as `unavailable`. Call `close` afterwards. */
   terminate(): void;
 }
 
@@ -44,8 +44,12 @@ export interface WorkerPoolOptions<W = Work> {
   readonly name?: string;
   /** The first workers. The pool keeps this number of them. */
   readonly workers: readonly PoolWorker<W>[];
-  /** Starts a replacement of a lost worker. @param place of the lost one in `workers` */
-  readonly start: (place: number) => Promise<PoolWorker<W>>;
+  /**
+   * Starts a replacement of a lost worker.
+   * @param place of the lost one in `workers`
+   * @param signal kills it while it is starting; the promise must reject soon, since `close` waits for it
+   */
+  readonly start: (place: number, signal: AbortSignal) => Promise<PoolWorker<W>>;
   /** Longest time in ms for one task, after which its worker is killed. Absent: no limit. */
   readonly workMs?: number | undefined;
   /** The error of a task that took longer. Default: that of a worker that died. */
@@ -138,6 +142,9 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   /** Whether no worker has run for longer than tasks wait. */
   let overdue = false;
   const running = new Set<Promise<unknown>>();
+  const starting = new Set<Promise<void>>();
+  /** Aborted when no worker is wanted any more. */
+  const unwanted = new AbortController();
   const places = options.workers.map(
     (): Place<W> => ({
       worker: undefined,
@@ -227,11 +234,11 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   function replace(place: Place<W>): void {
     place.state = 'starting';
     const since = performance.now();
-    startWarm(place).then(
-      (worker) => {
+    const started = startWarm(place).then(
+      async (worker) => {
         if (nothingLeft()) {
           place.state = 'failed';
-          void worker.close();
+          await worker.close();
           return;
         }
         place.restarts[place.loss]++;
@@ -241,23 +248,35 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
         changed();
       },
       (error: unknown) => {
+        if (unwanted.signal.aborted) {
+          place.state = 'failed';
+          return;
+        }
         const known = error instanceof EngineError ? error : undefined;
         startFailures[known?.startFailure ?? 'other']++;
         lose(place, errorMessage(error), known?.publicMessage ?? 'none could be started');
       },
     );
+    starting.add(started);
+    void started.finally(() => starting.delete(started));
     if (place.failures > 1) changed();
   }
 
   /** Starts a worker and warms it, where the first ones were warmed. */
   async function startWarm(place: Place<W>): Promise<PoolWorker<W>> {
-    const worker = await start(places.indexOf(place));
+    const { signal } = unwanted;
+    const worker = await start(places.indexOf(place), signal);
+    const kill = (): void => worker.kill(`killed: the ${owner} is closed`);
+    if (signal.aborted) kill();
+    else signal.addEventListener('abort', kill, { once: true });
     try {
       await warmUp?.(boundedWork({ place, worker }));
       return worker;
     } catch (error) {
       void worker.close();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', kill);
     }
   }
 
@@ -435,7 +454,8 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
         await Promise.allSettled(running);
         clearTimeout(recovery);
         for (const { timer } of places) clearTimeout(timer);
-        await Promise.all(places.map(({ worker }) => worker?.close()));
+        unwanted.abort();
+        await Promise.all([...places.map(({ worker }) => worker?.close()), ...starting]);
       })();
       return closing;
     },
@@ -443,6 +463,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       if (terminated) return;
       terminated = true;
       clearTimeout(recovery);
+      unwanted.abort();
       for (const { refuse } of waiters.splice(0)) refuse(closed());
       for (const { timer, worker } of places) {
         clearTimeout(timer);

@@ -10,7 +10,7 @@ const program = `
   import { closeSync, openSync } from 'node:fs';
   import { startWorkerProcess } from ${JSON.stringify(new URL('./workerProcess.js', import.meta.url).href)};
   const files = { 'backbone.onnx': { bytes: 1, sha256: '' } };
-  const setup = { dir: '/nonexistent', graphs: { backbone: 'backbone.onnx' }, files, device: 'cpu', threads: 1 };
+  const setup = { dir: '/nonexistent', graphs: { backbone: 'backbone.onnx' }, files, compute: 'float32', device: 'cpu', threads: 1 };
   const failure = () => startWorkerProcess(setup, () => {}).then(
     () => 'started',
     ({ code, message }) => ({ code, message }),

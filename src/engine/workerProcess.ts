@@ -65,18 +65,24 @@ function hasStreams(child: ChildProcess): boolean {
   return (child.stdio as ChildProcess['stdio'] | undefined)?.[3] != null;
 }
 
+export interface StartOptions {
+  /** Longest time in ms until it is ready, after which it is killed: a device may hang. Default: five minutes. */
+  readonly openMs?: number;
+  /** Kills it if it is aborted before it is ready. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Starts a worker process and waits until it is ready.
  * @param setup sent to it at its start
  * @param log called with every line that it writes to stdout or stderr
- * @param openMs longest time until it is ready, after which it is killed: a device may hang
  * @throws `WorkerKind.unready` if it cannot be made ready, `WorkerKind.lost` if it ends or no process can be started.
  */
 export async function startProcess<Setup, Opened, W, Failure>(
   kind: WorkerKind<Failure>,
   setup: Setup,
   log: (line: string) => void,
-  openMs = OPEN_MS,
+  { openMs = OPEN_MS, signal }: StartOptions = {},
 ): Promise<WorkerProcess<W> & { readonly opened: Opened }> {
   // spawn does not inherit execArgv, since flags of the parent such as --input-type do not apply to a script.
   const child = spawn(process.execPath, [fileURLToPath(kind.script)], {
@@ -160,12 +166,17 @@ export async function startProcess<Setup, Opened, W, Failure>(
 
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => kill(`killed: it was not ready within ${openMs / 1000} s`), openMs);
-    ended.then(() => clearTimeout(timer));
+    const onAbort = (): void => kill('killed: it was no longer wanted');
+    const begun = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    ended.then(begun);
     ended.then((reason) => reject(kind.lost(`${reason} at its start`)));
     channel.on(
       'data',
       createMessageReader<ProcessResponse<Opened, Failure>>(({ facts, tensors }) => {
-        clearTimeout(timer);
+        begun();
         if (facts.kind === 'failed') reject(kind.unready(facts.message, facts.failure));
         else if (facts.kind === 'ready') {
           ({ rssBytes } = facts);
@@ -184,6 +195,8 @@ export async function startProcess<Setup, Opened, W, Failure>(
       }),
     );
     send({ kind: 'open', setup });
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
 
@@ -220,9 +233,9 @@ const inference: WorkerKind<WorkFailure> = {
 export async function startWorkerProcess(
   setup: WorkerSetup,
   log: (line: string) => void,
-  openMs = OPEN_MS,
+  options?: StartOptions,
 ): Promise<InferenceProcess> {
-  const started = await startProcess<WorkerSetup, OpenedModel, Work, WorkFailure>(inference, setup, log, openMs);
+  const started = await startProcess<WorkerSetup, OpenedModel, Work, WorkFailure>(inference, setup, log, options);
   // Not by a spread, which would read `rssBytes` once.
   return Object.assign(started, started.opened);
 }

@@ -2,6 +2,7 @@ import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
+import { arithmeticOf } from './arithmetic.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 
@@ -45,7 +46,7 @@ async function representationOf(session: InferenceSession): Promise<Float32Array
  * @throws ModelFolderError if the output is not finite.
  */
 export async function recordCheck(backbone: string, compute: Manifest['compute']): Promise<ModelCheck> {
-  const session = await createSession(backbone);
+  const session = await createSession(backbone, arithmeticOf(compute));
   try {
     const representation = await representationOf(session);
     if (!representation.every(Number.isFinite)) {

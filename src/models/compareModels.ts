@@ -3,6 +3,7 @@ import { createSession } from '../onnx/session.js';
 import { median } from '../tensor/median.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type CosineSummary, imageAgreement, runBackbone, summariseCosines } from './agreement.js';
+import { arithmeticOf } from './arithmetic.js';
 import type { ModelFolder } from './folder.js';
 import { readListedGraph } from './listedData.js';
 import { ModelFolderError } from './modelFolderError.js';
@@ -44,7 +45,9 @@ export async function compareModels(
     // One after the other: the first is closed if the second cannot be opened.
     for (const model of [a, b]) {
       await readListedGraph(model, 'backbone');
-      sessions.push(await createSession(model.graphPath('backbone')!, config));
+      sessions.push(
+        await createSession(model.graphPath('backbone')!, { ...config, ...arithmeticOf(model.manifest.compute) }),
+      );
     }
     const times: [number[], number[]] = [[], []];
     const images: { name: string; cosine: number }[] = [];

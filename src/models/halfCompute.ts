@@ -15,7 +15,8 @@ function scalesPixels(node: Node): boolean {
 
 /**
  * The graph with float16 arithmetic: constants are float16, inputs and outputs keep their types, norms and reductions stay
- * float32. A provider without a float16 kernel of an operator (the CPU's for most) inserts conversions by itself.
+ * float32. A provider without a float16 kernel of an operator (the CPU's for most) inserts conversions by itself. On the CPU it is run
+ * with `arithmeticOf`.
  * @param source with folded constants (see foldConstants): constants are converted in place.
  * @throws ParameterError for an element that float16 cannot hold, of a parameter or of what was folded into it.
  */

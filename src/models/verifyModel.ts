@@ -1,6 +1,7 @@
 import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, runSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { arithmeticOf } from './arithmetic.js';
 import { checkDifference, checkImage } from './check.js';
 import { type GraphKind, graphKinds, type ModelFolder, openModelFolder } from './folder.js';
 import { readListedGraph } from './listedData.js';
@@ -40,7 +41,7 @@ export async function verifyModel(dir: string): Promise<Verification> {
   for (const kind of kinds) {
     const path = graphPath(kind)!;
     await readListedGraph(folder, kind);
-    const session = await createSession(path).catch((cause: Error) => {
+    const session = await createSession(path, arithmeticOf(manifest.compute)).catch((cause: Error) => {
       throw new ModelFolderError(`${path} cannot be loaded: ${cause.message}`, { cause });
     });
     try {

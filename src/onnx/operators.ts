@@ -42,6 +42,16 @@ export interface CudaFacts {
   readonly refuses?: Readonly<Record<string, readonly (number | string)[]>>;
 }
 
+/** What ONNX Runtime's CPU provider has. */
+export interface CpuFacts {
+  /**
+   * Types of 16 bits of which it has a kernel that also adds up in 16 bits, on some processor at least. Sums lose their last digits
+   * (16,384 ones make 14,336), and overflow where only a part of them is large. Of an operator without a kernel for a type, the runtime
+   * converts operands and result by itself, and the sums are in float32.
+   */
+  readonly narrowSums?: readonly HalfType[];
+}
+
 export interface OperatorFacts {
   readonly types: Signature;
   /** The operator set that introduced it, if later than 13. */
@@ -71,6 +81,7 @@ export interface OperatorFacts {
   /** Multiply-adds per output element: the elements of a row of the first input, or of a filter of the second input. */
   readonly multiplyAdds: 'none' | 'row' | 'filter';
   readonly cuda: CudaFacts;
+  readonly cpu: CpuFacts;
 }
 
 type Types = Pick<Signature, 'T' | 'inputs' | 'outputs'> & Partial<Signature>;
@@ -86,6 +97,7 @@ const USUAL = {
   optionalOutputs: false,
   multiplyAdds: 'none',
   cuda: {},
+  cpu: {},
 } as const;
 const ELEMENTWISE = { ...USUAL, memory: 'in-place', elementwise: true } as const;
 const VIEW = { ...USUAL, memory: 'view' } as const;
@@ -153,6 +165,7 @@ const table = {
     types: { T: [...FLOATS_AND_BFLOAT16, 'int32', 'int64'], inputs: ['T', 'T', 'T'], outputs: ['T'] },
     halfProducts: ['float16', 'bfloat16'],
     multiplyAdds: 'row',
+    cpu: { narrowSums: ['float16'] },
   },
   // CUDA's kernel takes bfloat16 in operator set 22 only, and that of ConvTranspose, its gradient, in none.
   Conv: {
@@ -160,6 +173,8 @@ const table = {
     types: { T: FLOATS, inputs: ['T', 'T', 'T'], outputs: ['T'] },
     halfProducts: ['float16'],
     multiplyAdds: 'filter',
+    // The kernel is that of processors with vectors of float16 (ARM).
+    cpu: { narrowSums: ['float16'] },
   },
   // Only in gradients, whose multiply-adds are not counted.
   ConvTranspose: {

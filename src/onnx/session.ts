@@ -5,7 +5,11 @@ import { providerProblem } from './cuda/loader.js';
 import { cudaProof } from './cuda/proof.js';
 import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from './runtime.js';
 
-// Errors arrive as exceptions. The native log would print them again, in red, even when CUDA is only probed.
+/** ONNX Runtime's number of the level "fatal". */
+const FATAL = 4;
+
+// Errors arrive as exceptions. The native log would print them again, in red, even when CUDA is only probed. A session logs by a level of
+// its own, and so do its runs.
 env.logLevel = 'fatal';
 
 /** Where and how a graph runs. */
@@ -38,6 +42,11 @@ export interface SessionConfig {
    * Default true, as in ONNX Runtime.
    */
   readonly mergeEqualNodes?: boolean;
+  /**
+   * Matrix products of float16 add up in float32 on the CPU too: they are not merged with the addition of a bias to Gemm, whose kernel
+   * adds up in float16 (see CpuFacts). For graphs of float16 arithmetic. Default false.
+   */
+  readonly wideSums?: boolean;
   /** Files to which a model given as bytes refers, by the names that it gives them; read while the session is created. */
   readonly externalData?: readonly { readonly path: string; readonly data: Uint8Array }[];
   /** File prefix for ONNX Runtime's profile; off when absent. */
@@ -74,14 +83,18 @@ export class DeviceError extends Error {
 /** Session options for a device. With CUDA, no operator may fall back to the CPU provider, which the runtime always adds. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', deviceId, threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
-  const { mergeEqualNodes = true, externalData = [], cpuFallback = false } = config;
+  const { mergeEqualNodes = true, wideSums = false, externalData = [], cpuFallback = false } = config;
+  const disabled = [
+    ...(mergeEqualNodes ? [] : ['CommonSubexpressionElimination']),
+    ...(wideSums && device === 'cpu' ? ['MatMulAddFusion'] : []),
+  ];
   return {
     executionProviders: [device === 'cuda' && deviceId !== undefined ? { name: 'cuda', deviceId } : device],
     graphOptimizationLevel: 'all',
     executionMode: 'sequential',
     enableMemPattern: memoryPlan,
     enableCpuMemArena: arena,
-    logSeverityLevel: 3,
+    logSeverityLevel: FATAL,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(externalData.length > 0 && { externalData }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
@@ -90,9 +103,7 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
         intra_op: { allow_spinning: spinning ? '1' : '0' },
         ...(device === 'cuda' && !cpuFallback && { disable_cpu_ep_fallback: '1' }),
       },
-      ...(!mergeEqualNodes && {
-        optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
-      }),
+      ...(disabled.length > 0 && { optimization: { disable_specified_optimizers: disabled.join(';') } }),
     },
   };
 }

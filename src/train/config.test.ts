@@ -136,6 +136,10 @@ describe('the configuration', () => {
       { model: { expander: [64, 1] } },
       /\n {2}model\.expander: it ends with 1 channel, .* use at least 2$/,
     ],
+    'a backbone that ends with one channel': [
+      { model: { architecture: 'custom', depths: [1, 1], widths: [4, 1] } },
+      /\n {2}model\.widths: the last stage has 1 channel, .* use at least 2$/m,
+    ],
     'more workers than a loader takes': [{ data: { source: 'p', workers: 100 } }, /\n {2}data\.workers: .*64/],
     'crops larger than a view may be': [{ crops: { size: 8192 } }, /\n {2}crops\.size: .*4096/],
     'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the minimum 0\.5 exceeds/],

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MAX_VIEW_SIZE, MAX_WORKERS } from '../data/loaderOptions.js';
 import {
   type BackboneConfig,
+  backboneChannels,
   backboneConfigs,
   backboneOfArchitecture,
   backboneStride,
@@ -375,6 +376,12 @@ export const trainConfigSchema = z
           `it ends with ${channels} channel, and the criterion and its monitors compare channels; use at least 2`,
         );
       }
+    }
+    if (backboneChannels(backbone) < 2) {
+      problem(
+        ['model', 'widths'],
+        'the last stage has 1 channel, and the monitors of its representations compare channels; use at least 2',
+      );
     }
     const { invariance, variance, covariance } = loss;
     const global = { invariance, variance, covariance };

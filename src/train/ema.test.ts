@@ -35,6 +35,24 @@ describe('withEma', () => {
       assert.ok(relativeError(state.ema, expected) < 1e-14);
     }
   });
+
+  it('keeps the average of weights that do not change, in float32', async () => {
+    const still = sgd({ momentum: 0, weightDecay: 0, decayVectors: false });
+    const values = [0.7, 0.0213, -3.3];
+    for (const decay of [0.9999, 0.999999]) {
+      const { ema } = await evaluate((feed) => {
+        const [p, zero] = [feed(floats([3], values)), feed(floats([3], [0, 0, 0]))];
+        const scalars = { learning_rate: feed(floats([], [0])) };
+        let state = { momentum: zero, ema: p };
+        for (let step = 0; step < 200; step++) {
+          const updated = withEma(still, decay).update(p, zero, state, scalars);
+          state = { momentum: zero, ema: updated.state['ema']! };
+        }
+        return { ema: state.ema };
+      });
+      assert.deepEqual(numbers(ema), values.map(Math.fround));
+    }
+  });
 });
 
 describe('averagedWeights', () => {

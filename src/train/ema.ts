@@ -1,4 +1,4 @@
-import { add, mul } from '../onnx/ops/elementwise.js';
+import { add, mul, sub } from '../onnx/ops/elementwise.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { CheckpointError } from './checkpoint.js';
@@ -9,7 +9,7 @@ export const EMA_SLOT = 'ema';
 
 /**
  * The optimizer, which also keeps an exponential moving average of the weights (Polyak and Juditsky, 1992): after every
- * update e <- decay e + (1 - decay) p, starting at the initial weights. The average is for export alone; it does not
+ * update e <- e + (1 - decay) (p - e), starting at the initial weights. The average is for export alone; it does not
  * touch training.
  */
 export function withEma(optimizer: Optimizer, decay: number): Optimizer {
@@ -19,7 +19,9 @@ export function withEma(optimizer: Optimizer, decay: number): Optimizer {
     slotsFromParameter: [...(optimizer.slotsFromParameter ?? []), EMA_SLOT],
     update(parameter, gradient, state, scalars) {
       const next = optimizer.update(parameter, gradient, state, scalars);
-      const average = add(mul(state[EMA_SLOT]!, decay), mul(next.parameter, 1 - decay));
+      // Not as decay e + (1 - decay) p: in float32 the two factors do not add up to 1, and the average of a constant would drift.
+      const old = state[EMA_SLOT]!;
+      const average = add(old, mul(sub(next.parameter, old), 1 - decay));
       return { parameter: next.parameter, state: { ...next.state, [EMA_SLOT]: average } };
     },
   };

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { doubles, evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
 import { gradients } from '../onnx/gradients.js';
+import { sub } from '../onnx/ops/elementwise.js';
+import { tensor } from '../tensor/tensor.js';
 import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './vicregTerms.js';
 
 /** The equations of VICReg as written, on rows of [N, D]. */
@@ -100,6 +102,18 @@ describe('VICReg criterion against its equations, in float64', () => {
     const [x, y] = [normals(shape, 1), normals(shape, 2)];
     const { s } = await evaluate((feed) => ({ s: invarianceLoss(feed(doubles(shape, x)), feed(doubles(shape, y))) }));
     near(numbers(s)[0]!, mean(x.map((value, i) => (value - y[i]!) ** 2)));
+  });
+
+  it('invariance and covariance of a large batch are accurate in float32', async () => {
+    // Each channel is 1 in one half of the batch and -1 in the other, so that all covariances are that of two equal channels.
+    const [n, g, d] = [96, 49, 512];
+    const x = Float32Array.from({ length: n * g * d }, (_, i) => (i < (n * g * d) / 2 ? 1 : -1));
+    const { s, c } = await evaluate((feed) => {
+      const [input, other] = [feed(tensor('float32', [n, g, d], x)), feed(floats([1], [0.1]))];
+      return { s: invarianceLoss(input, sub(input, other)), c: covarianceLoss(batchStatistics(input)) };
+    });
+    assert.ok(relativeError(numbers(s), [0.01]) < 1e-5, `${numbers(s)}`);
+    assert.ok(relativeError(numbers(c), [(d - 1) * (n / (n - 1)) ** 2]) < 1e-5, `${numbers(c)}`);
   });
 
   it('variance of a collapsed batch is 1 - sqrt(1e-4), of a spread one 0', async () => {

@@ -1,7 +1,7 @@
 import { type ConvolutionForm, convolutionForm } from '../convolutionForms.js';
 import type { Value } from '../graph.js';
 import { formatShape, GraphError, staticShape } from '../shapes.js';
-import { type ConvOptions, conv, convolvedSize, convTranspose, rotated180 } from './convolution.js';
+import { type ConvOptions, conv, convolvedCells, convTranspose, rotated180 } from './convolution.js';
 import { differentiateBy } from './differentiation.js';
 import { gemm } from './linear.js';
 import { patches, type Windows } from './patches.js';
@@ -64,13 +64,12 @@ function geometryOf(x: Value, weight: Value, options: Omit<ConvOptions, 'groups'
   const kernel = staticShape(weight.shape, 'Conv') as Four;
   const [channels, , height, width] = input;
   const [, inputs, size] = kernel;
+  const [given, weights] = [`input ${formatShape(input)} (channels first)`, `weight ${formatShape(kernel)}`];
   if (input.length !== 4 || kernel.length !== 4 || channels !== inputs || kernel[3] !== size) {
-    throw new GraphError(
-      `Conv: input ${formatShape(input)} (channels first) does not fit the weight ${formatShape(kernel)}`,
-    );
+    throw new GraphError(`Conv: ${given} does not fit the ${weights}`);
   }
-  const rows = convolvedSize(height, size, stride, padding, dilation) as number;
-  const columns = convolvedSize(width, size, stride, padding, dilation) as number;
+  const windowing = { kernel: [size, size], stride, padding, dilation } as const;
+  const [rows, columns] = convolvedCells([height, width], windowing, 'Conv', `${given} and ${weights}`);
   return { input, weight: kernel, stride, padding, dilation, rows, columns };
 }
 

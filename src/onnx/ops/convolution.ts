@@ -20,6 +20,33 @@ export function convolvedSize(size: Dim, kernel: number, stride: number, padding
   return Math.floor((size + 2 * padding - reach) / stride) + 1;
 }
 
+/** A convolution or a pooling, as its output's size depends on it. */
+interface Windowing extends Required<Pick<ConvOptions, 'stride' | 'padding' | 'dilation'>> {
+  /** Height and width of the kernel. */
+  readonly kernel: readonly [number, number];
+}
+
+/**
+ * Rows and columns of the output.
+ * @param subject what is convolved, for the message
+ * @throws GraphError if there is no output cell.
+ */
+export function convolvedCells<D extends Dim>(
+  [height, width]: readonly [D, D],
+  { kernel, stride, padding, dilation }: Windowing,
+  operator: string,
+  subject: string,
+): [D, D] {
+  const cells = [
+    convolvedSize(height, kernel[0], stride, padding, dilation),
+    convolvedSize(width, kernel[1], stride, padding, dilation),
+  ] as [D, D];
+  if (cells.some((count) => typeof count === 'number' && count < 1)) {
+    throw new GraphError(`${operator}: the kernel is larger than the padded input: ${subject}, padding ${padding}`);
+  }
+  return cells;
+}
+
 /** x [N, C, H, W], weight [O, C/groups, k, k], bias [O] -> [N, O, H', W']. */
 export function conv(x: Value, weight: Value, bias: Value | undefined, options: ConvOptions = {}): Value {
   return product('Conv', [x, weight, bias], (operands) => emitConv(operands, options));
@@ -37,11 +64,8 @@ function emitConv([x, weight, bias]: readonly [Value, Value, Value | undefined],
   if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) {
     throw new GraphError(`Conv: bias ${formatShape(bias.shape)} does not fit ${outputs} output channels`);
   }
-  const rows = convolvedSize(height, kernelHeight, stride, padding, dilation);
-  const columns = convolvedSize(width, kernelWidth, stride, padding, dilation);
-  if ((typeof rows === 'number' && rows < 1) || (typeof columns === 'number' && columns < 1)) {
-    throw new GraphError(`Conv: the kernel is larger than the padded input: ${shapes}, padding ${padding}`);
-  }
+  const windowing = { kernel: [kernelHeight, kernelWidth], stride, padding, dilation } as const;
+  const [rows, columns] = convolvedCells([height, width], windowing, 'Conv', shapes);
   return emitOne(
     'Conv',
     bias === undefined ? [x, weight] : [x, weight, bias],

@@ -1,6 +1,6 @@
 import type { Value } from '../graph.js';
 import { formatShape, GraphError } from '../shapes.js';
-import { convolvedSize } from './convolution.js';
+import { convolvedCells } from './convolution.js';
 
 interface PoolOptions {
   readonly size: number;
@@ -14,8 +14,11 @@ export function maxPool(x: Value, { size, stride, padding }: PoolOptions): Value
   if (x.shape.length !== 4 || n === undefined || channels === undefined) {
     throw new GraphError(`MaxPool: input ${formatShape(x.shape)} must have four axes`);
   }
-  const rows = convolvedSize(height!, size, stride, padding, 1);
-  const columns = convolvedSize(width!, size, stride, padding, 1);
+  const input = `input ${formatShape(x.shape)} and windows of ${size} x ${size}`;
+  // A window of zeros alone has no largest element.
+  if (padding >= size) throw new GraphError(`MaxPool: padding ${padding} is not smaller than the windows: ${input}`);
+  const windowing = { kernel: [size, size], stride, padding, dilation: 1 } as const;
+  const [rows, columns] = convolvedCells([height!, width!], windowing, 'MaxPool', input);
   const shape = [n, channels, rows, columns];
   const outputs = x.graph.emit(
     'MaxPool',

@@ -1,12 +1,13 @@
 import { type HalfType, isHalf } from '../elementTypes.js';
 import type { Value } from '../graph.js';
 import { operators } from '../operators.js';
-import { cast } from './elementwise.js';
+import { cast, widened } from './elementwise.js';
 
 /**
  * Mixed precision (Micikevicius et al., arXiv 1710.03740): inside of Graph.productsIn the operands of convolutions and matrix products are
  * converted to 16 bits, and their results back to float32. Everything between them (normalisation, activations, sums, reductions) stays
- * in float32. Kernels add up in float32 too. A gradient passes through the conversions, so that it is computed the same way.
+ * in float32. Products add up in float32 too: CUDA's kernels do; where the CPU provider's kernel does not (see CpuFacts), the product is
+ * one of float32 between conversions. A gradient passes through the conversions, so that it is computed the same way.
  */
 
 type Operands = readonly [Value, Value, ...(Value | undefined)[]];
@@ -46,8 +47,10 @@ export function product<T extends Operands>(
     given.map(({ dtype }) => dtype).find(isHalf) ??
     (productType !== undefined && operators[operator].halfProducts.includes(productType) ? productType : undefined);
   if (type === undefined || given.some(({ dtype }) => dtype !== type && dtype !== 'float32')) return build(operands);
-  const y = build(
-    operands.map((operand) => operand && (operand.dtype === type ? operand : toHalf(operand, type))) as unknown as T,
-  );
+  const each = (convert: (operand: Value) => Value) =>
+    operands.map((operand) => operand && convert(operand)) as unknown as T;
+  const rounded = (operand: Value) => (operand.dtype === type ? operand : toHalf(operand, type));
+  const sumsAreNarrow = graph.provider === 'cpu' && (operators[operator].cpu.narrowSums ?? []).includes(type);
+  const y = sumsAreNarrow ? cast(build(each((operand) => widened(rounded(operand)))), type) : build(each(rounded));
   return given.every(({ dtype }) => dtype === type) ? y : cast(y, 'float32');
 }

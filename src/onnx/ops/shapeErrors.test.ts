@@ -3,11 +3,13 @@ import { describe, it } from 'node:test';
 import type { DType } from '../../tensor/tensor.js';
 import { Graph, type Value } from '../graph.js';
 import { GraphError, type Shape } from '../shapes.js';
+import { channelMajorConv } from './channelMajorConvolution.js';
 import { conv, convTranspose } from './convolution.js';
 import { add, greater, mul, where } from './elementwise.js';
 import { gather, gatherElements, oneHot, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
+import { maxPool } from './pool.js';
 import { dequantizeLinear, quantizeLinear } from './quantise.js';
 import { argMin, reduceMean, reduceSum } from './reduce.js';
 import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from './shape.js';
@@ -133,6 +135,22 @@ const bad: Record<string, readonly [(v: Make) => unknown, RegExp]> = {
   'conv with a kernel over the input': [
     (v) => conv(v([1, 3, 2, 8]), v([4, 3, 3, 3]), undefined),
     /^Conv: the kernel is larger than the padded input: .*\[1, 3, 2, 8\].*padding 0$/,
+  ],
+  'channel-major conv with a kernel over the input': [
+    (v) => channelMajorConv(v([2, 2, 1, 1]), v([3, 2, 3, 3])),
+    /^Conv: the kernel is larger than the padded input: .*\[2, 2, 1, 1\].*\[3, 2, 3, 3\], padding 0$/,
+  ],
+  'channel-major conv with a kernel that reaches over the columns alone': [
+    (v) => channelMajorConv(v([2, 2, 8, 2]), v([3, 2, 3, 3]), { padding: 1, dilation: 2 }),
+    /^Conv: the kernel is larger than the padded input: .*\[2, 2, 8, 2\].*padding 1$/,
+  ],
+  'max pooling with windows over the input': [
+    (v) => maxPool(v([2, 2, 1, 1]), { size: 2, stride: 1, padding: 0 }),
+    /^MaxPool: the kernel is larger than the padded input: input \[2, 2, 1, 1\] and windows of 2 x 2, padding 0$/,
+  ],
+  'max pooling with windows of padding alone': [
+    (v) => maxPool(v([1, 1, 4, 4]), { size: 1, stride: 1, padding: 1 }),
+    /^MaxPool: padding 1 is not smaller than the windows: input \[1, 1, 4, 4\] and windows of 1 x 1$/,
   ],
   'transposed conv of other channels': [
     (v) => convTranspose(v([1, 3, 4, 4]), v([4, 3, 3, 3]), [6, 6]),
