@@ -54,6 +54,16 @@ describe('chooseRange', () => {
     assert.ok(high > 0.9 && high < 1.1 && low < -0.9 && low > -1.1, `${low}..${high}`);
   });
 
+  it('percentile leaves out one element of 100,000 at each end, and no more', () => {
+    const with50 = (count: number) => {
+      const histogram = new Histogram();
+      histogram.add(Float32Array.from({ length: 400_000 }, (_, i) => (i < count ? 50 : i % 2)));
+      return chooseRange(histogram, 'percentile')[1];
+    };
+    assert.ok(with50(4) < 1.1, `${with50(4)}`);
+    assert.ok(with50(5) > 49, `${with50(5)}`);
+  });
+
   it('always contains 0', () => {
     const positive = new Histogram();
     positive.add(Float32Array.of(3, 4));
