@@ -1,5 +1,5 @@
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
-import { error, type Finding, ok, size, warning } from './finding.js';
+import { error, type Finding, lineOf, ok, size, warning } from './finding.js';
 
 const CHECK = 'models';
 
@@ -17,10 +17,6 @@ export interface ModelDirFacts {
   readonly misplaced: readonly string[];
 }
 
-/** A message as one sentence of a paragraph. */
-const inline = (thrown: unknown): string =>
-  (thrown instanceof Error ? thrown.message : String(thrown)).replace(/\s*\n\s*/g, '; ');
-
 const labelOf = ({ manifest }: ModelFolder): string => `${manifest.name}@${manifest.version}`;
 
 function asListed(folder: ModelFolder): Finding {
@@ -36,7 +32,7 @@ const LOOK =
   '"npx vicregl models list" shows what is there, and "npx vicregl models verify" checks the outputs of a folder, too.';
 
 const notServed = (what: string, why: unknown): Finding =>
-  error(CHECK, `${what} cannot be served`, `${inline(why)}. The service does not start with it. ${LOOK}`);
+  error(CHECK, `${what} cannot be served`, `${lineOf(why)}. The service does not start with it. ${LOOK}`);
 
 type ModelFacts = ModelDirFacts['models'][number];
 
@@ -62,7 +58,7 @@ async function checkVersions(
       if (labelOf(folder) === label) return { found: asListed(folder), refused };
       broken.push({ version, why: `the manifest in ${dir} is of ${labelOf(folder)}, not of ${label}` });
     } catch (thrown) {
-      broken.push({ version, why: inline(thrown) });
+      broken.push({ version, why: lineOf(thrown) });
     }
   }
   return { refused: refusedFor(`No version of ${name} is served.`) };

@@ -1,4 +1,4 @@
-import { error, type Finding, messageOf, ok, warning } from './finding.js';
+import { error, type Finding, lineOf, ok, warning } from './finding.js';
 
 const CHECK = 'security';
 
@@ -18,8 +18,7 @@ async function finding(read: () => Promise<Finding>, what: string): Promise<Find
   try {
     return await read();
   } catch (thrown) {
-    const message = thrown instanceof Error ? thrown.message.replace(/\s*\n\s*/g, '; ') : messageOf(thrown);
-    return error(CHECK, `${what} cannot be used`, `${message}. ${STOPS}`);
+    return error(CHECK, `${what} cannot be used`, `${lineOf(thrown)}. ${STOPS}`);
   }
 }
 

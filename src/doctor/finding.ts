@@ -30,6 +30,10 @@ export const error = (check: string, found: string, advice: string): Finding => 
 export const messageOf = (thrown: unknown): string =>
   (thrown instanceof Error ? thrown.message : String(thrown)).split('\n', 1)[0]!;
 
+/** An error's whole message as one line, for a paragraph of advice. */
+export const lineOf = (thrown: unknown): string =>
+  (thrown instanceof Error ? thrown.message : String(thrown)).replace(/\s*\n\s*/g, '; ');
+
 /** The most serious of some findings. */
 export function worst(findings: readonly Finding[]): Severity {
   const has = (severity: Severity): boolean => findings.some((finding) => finding.severity === severity);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { nearest } from '../train/configKeys.js';
+import { didYouMean } from '../train/configKeys.js';
 import type { Experiment, Variant } from './experiment.js';
 import { ExperimentError } from './experimentError.js';
 
@@ -42,9 +42,7 @@ export function selectCells(
   const names = variants.map(({ name }) => name);
   const unknown = only?.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    const meant = nearest(unknown, names);
-    const advice = meant === undefined ? `there are ${names.join(', ')}` : `did you mean ${meant}?`;
-    throw new ExperimentError(`--only: ${path} has no variant "${unknown}"; ${advice}`);
+    throw new ExperimentError(`--only: ${path} has no variant "${unknown}"; ${didYouMean(unknown, names)}`);
   }
   const selected = variants.filter(({ name }) => only === undefined || only.includes(name));
   const cells = seeds.flatMap((seed) => selected.map((variant) => ({ variant, seed })));

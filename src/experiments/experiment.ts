@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ConfigError, parseTrainConfig, type TrainConfig } from '../train/config.js';
 import { applySettings, type RawConfig, readRawConfig, type Setting, setKeys } from '../train/configFile.js';
-import { nearest } from '../train/configKeys.js';
+import { didYouMean } from '../train/configKeys.js';
 import { checkOutputs } from './evaluationOutputs.js';
 import { ExperimentError } from './experimentError.js';
 import { type ExperimentDocument, readExperimentFile } from './readExperimentFile.js';
@@ -85,12 +85,6 @@ function required<T>(value: T | undefined, key: string, path: string, hint: stri
   if (value === undefined) throw new ExperimentError(`${path}: ${key} is missing; ${hint}`);
   return value;
 }
-
-/** A hint after an unknown name: the one that is probably meant, or all. */
-export const didYouMean = (name: string, known: readonly string[]): string => {
-  const meant = nearest(name, known);
-  return meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`;
-};
 
 /** The baseline of a variant: by name, or with other values on some axes of the matrix. */
 function baselineOf(variant: VariantSettings, all: readonly VariantSettings[], document: ExperimentDocument): string {

@@ -1,14 +1,12 @@
 import type { Score } from './checkpoint.js';
-import { nearest } from './configKeys.js';
+import { didYouMean } from './configKeys.js';
 import { LOGGED_TERMS } from './loggedTerms.js';
 import type { LogRecord } from './runLog.js';
 
 /** The problem of a name that no run logs; undefined for one that may be logged. */
 export function metricProblem(name: string): string | undefined {
   if (Object.hasOwn(LOGGED_TERMS, name)) return undefined;
-  const terms = Object.keys(LOGGED_TERMS);
-  const meant = nearest(name, terms);
-  return `"${name}" is not logged; ${meant === undefined ? `there are ${terms.join(', ')}` : `did you mean ${meant}?`}`;
+  return `"${name}" is not logged; ${didYouMean(name, Object.keys(LOGGED_TERMS))}`;
 }
 
 /** Scores a checkpoint by the values logged since the previous one. */

@@ -37,10 +37,17 @@ function paths(tree: KeyTree, prefix = ''): string[] {
 const plain = (key: string) => key.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
 
 /** The nearest of some names, whatever their case and separators; undefined if none is near. */
-export function nearest(name: string, among: readonly string[]): string | undefined {
+function nearest(name: string, among: readonly string[]): string | undefined {
   const found = closestMatch(plain(name), among.map(plain), { maxDistance: Math.max(1, Math.floor(name.length / 3)) });
   return found === undefined ? undefined : among.find((one) => plain(one) === found);
 }
+
+/**
+ * A hint after an unknown name: the one that is probably meant, or all.
+ * @param meant by default the nearest
+ */
+export const didYouMean = (name: string, known: readonly string[], meant = nearest(name, known)): string =>
+  meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`;
 
 /**
  * The message for a key that a group does not have: the key that was probably meant, in this group or, under the same
@@ -53,8 +60,7 @@ export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: str
   const elsewhere = paths(tree).find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === plain(key));
   // An equal name in another group is preferred to a similar one.
   const exact = inGroup !== undefined && plain(inGroup) === plain(key) ? inGroup : undefined;
-  const meant = exact ?? elsewhere ?? inGroup;
-  return `"${key}" is no key; ${meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`}`;
+  return `"${key}" is no key; ${didYouMean(key, known, exact ?? elsewhere ?? inGroup)}`;
 }
 
 /** The first key of a path or of the groups of a value that the tree lacks; undefined if it has all. */

@@ -1,7 +1,7 @@
 import { Command, CommanderError, type Option } from 'commander';
 import type { EvaluationCommand } from '../../experiments/experiment.js';
 import { ExperimentError } from '../../experiments/experimentError.js';
-import { nearest } from '../../train/configKeys.js';
+import { didYouMean } from '../../train/configKeys.js';
 import { registerEvaluate } from '../evaluate/evaluate.js';
 
 /** Flags of `vicregl evaluate`, checked against its own definition before anything runs. */
@@ -21,11 +21,6 @@ function evaluateCommand(): Command {
 }
 
 const nameOf = (option: Option): string => option.long!.replace(/^--/, '');
-
-const known = (names: readonly string[], name: string): string => {
-  const meant = nearest(name, names);
-  return meant === undefined ? `there are ${names.join(', ')}` : `did you mean ${meant}?`;
-};
 
 /** A flag's value as arguments: true is the flag alone, false leaves it out, a list repeats it. */
 function argumentsOf(option: Option, value: unknown, where: string): string[] {
@@ -59,7 +54,7 @@ export const evaluationCommand: EvaluationCommand = (kind, flags, where) => {
   const command = evaluate.commands.find((each) => each.name() === kind);
   if (command === undefined) {
     const kinds = evaluate.commands.map((each) => each.name());
-    throw new ExperimentError(`${where}: there is no evaluation "${kind}"; ${known(kinds, kind)}`);
+    throw new ExperimentError(`${where}: there is no evaluation "${kind}"; ${didYouMean(kind, kinds)}`);
   }
   const options = new Map(command.options.map((option) => [nameOf(option), option]));
   const given = Object.entries(flags).map(([key, value]) => {
@@ -67,7 +62,7 @@ export const evaluationCommand: EvaluationCommand = (kind, flags, where) => {
     const option = options.get(key) ?? command.options.find((each) => each.attributeName() === key);
     if (option === undefined) {
       const names = [...options.keys()].filter((name) => !Object.hasOwn(OWN, name));
-      throw new ExperimentError(`${at}: evaluate ${kind} has no flag --${key}; ${known(names, key)}`);
+      throw new ExperimentError(`${at}: evaluate ${kind} has no flag --${key}; ${didYouMean(key, names)}`);
     }
     const own = OWN[nameOf(option)];
     if (own !== undefined) throw new ExperimentError(`${at}: remove it; ${own}`);
