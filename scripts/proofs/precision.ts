@@ -77,11 +77,11 @@ function configOf(seed: number, precision: Precision): TrainConfig {
   );
 }
 
-/** The loss of every step. */
+/** The loss of every step, and the steps (counted from 1) whose gradients overflowed. */
 async function losses(
   seed: number,
   precision: Precision,
-): Promise<{ readonly l: number[]; readonly overflows: number }> {
+): Promise<{ readonly l: number[]; readonly overflows: readonly number[] }> {
   const config = configOf(seed, precision);
   const stepConfig = stepConfigOf(config, undefined);
   const step = buildStep(stepConfig);
@@ -92,14 +92,14 @@ async function losses(
   const options = { dropPathRate: config.model.dropPath, seed };
   let state = startState(runState(step, stepConfig), { initial: new Map(), seed });
   const l: number[] = [];
-  let overflows = 0;
+  const overflows: number[] = [];
   try {
     for (let at = 0; at < steps; at++) {
       const taken = { step: at, learningRate: learningRate(at, schedule), batch: await loader.batch(at) };
       const results = await runSession(session, new Map([...state, ...stepFeeds(stepConfig, options, taken)]));
       state = new Map([...state.keys()].map((name) => [name, results.get(stepNames.updated(name))!]));
       const terms = Object.fromEntries(step.logs.map((name) => [name, Number(results.get(name)!.data[0])]));
-      if (hasOverflowed(terms)) overflows += 1;
+      if (hasOverflowed(terms)) overflows.push(at + 1);
       else if (!Number.isFinite(terms['grad_norm'])) throw new Error(`step ${at + 1} in ${precision}: not finite`);
       l.push(terms['l']!);
     }
@@ -128,7 +128,7 @@ for (const precision of ['fp16', 'bf16'] as const) {
   const { l, overflows } = await losses(0, precision);
   const difference = Math.max(...l.slice(0, first).map((value, i) => Math.abs(value / references[0]![i]! - 1)));
   console.log(
-    `| ${precision} | 0 | ${difference.toExponential(1)} | ${end(l).toFixed(3)} | ${precision === 'fp16' ? overflows : ''} |`,
+    `| ${precision} | 0 | ${difference.toExponential(1)} | ${end(l).toFixed(3)} | ${precision === 'fp16' ? overflows.join(', ') || 'none' : ''} |`,
   );
   if (difference > 1e-2) failed.push(`${precision}: the first ${first} losses differ by ${difference}`);
   if (Math.abs(end(l) - ends[0]!) > Math.max(...ends) - Math.min(...ends))

@@ -10,11 +10,15 @@ import type { StepTerms } from './stepRunner.js';
 /**
  * Dynamic loss scaling (Micikevicius et al., arXiv 1710.03740, section 3.2): gradients of a loss in float16 lie partly below its
  * smallest number. The loss is multiplied by a scale before it is differentiated, and the gradients are divided by it. Where a gradient
- * overflows, the step's update is left out and the scale halved; after many steps without, it is doubled. The numbers are those of
- * PyTorch's GradScaler, but for the limits. The scale is state of the run: a resumed run goes on with it.
+ * overflows, the step's update is left out and the scale halved; after many steps without, it is doubled. The factors and the interval are
+ * those of PyTorch's GradScaler. The scale is state of the run: a resumed run goes on with it.
  */
 
-const INITIAL_SCALE = 2 ** 16;
+/**
+ * Below GradScaler's 2^16, at which the gradients of this loss overflow during the warm-up: the steps without an update put a run behind
+ * one in float32 (docs/proofs/precision.md).
+ */
+export const INITIAL_SCALE = 2 ** 13;
 /** Steps without an overflow after which the scale is doubled. */
 const GROWTH_INTERVAL = 2000;
 /** Gradients that are all zero must not let the scale grow for ever. */

@@ -11,6 +11,7 @@ import { gemm } from '../onnx/ops/linear.js';
 import { createSession } from '../onnx/session.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { dryRun } from './dryRun/dryRun.js';
+import { INITIAL_SCALE } from './lossScale.js';
 import { readRunConfig } from './runFolder.js';
 import { readRunLog, type StepRecord } from './runLog.js';
 
@@ -28,10 +29,11 @@ after(() => rm(root, { recursive: true }));
 
 let runs = 0;
 const newRun = () => join(root, `run-${runs++}`);
-/** 12 steps, of which the first have gradients that are too large for the first scale of the loss. */
+/** 12 steps, of which the first have gradients that are too large for the first scale of the loss, by the weights of its terms. */
 const config = (keys: Readonly<Record<string, unknown>> = {}) =>
   tinyConfig(photographs, {
     ...{ epochs: 6, checkpoints: { every: 2, keep: 3 }, precision: 'fp16' },
+    loss: { alpha: 0.75, numMatches: [3, 2], invariance: 200, variance: 200, covariance: 8 }, // 8 times the defaults
     ...keys,
   });
 
@@ -50,7 +52,7 @@ describe('a run in fp16', () => {
     assert.ok(overflows.length >= 2 && overflows.length < 10, `${overflows.length}`);
     assert.deepEqual(
       overflows.map(({ loss_scale }) => loss_scale),
-      overflows.map((_, i) => 65536 / 2 ** i),
+      overflows.map((_, i) => INITIAL_SCALE / 2 ** i),
     );
     for (const { step, loss_scale, grad_norm } of overflows) {
       assert.equal(grad_norm, undefined);
@@ -60,7 +62,7 @@ describe('a run in fp16', () => {
         ),
       );
     }
-    assert.equal(tensors.get('loss_scale/value')!.data[0], 65536 / 2 ** overflows.length);
+    assert.equal(tensors.get('loss_scale/value')!.data[0], INITIAL_SCALE / 2 ** overflows.length);
     assert.match(notes.find((note) => note.startsWith('warning'))!, /precision is fp16 on the CPU/);
 
     await trainUntil(stopped, config(), 4);
@@ -74,7 +76,7 @@ describe('a run in fp16', () => {
     assert.equal((await loadCheckpoint(run)).tensors.has('loss_scale/value'), false);
     await trainUntil(run, config(), 3, true);
     const { step, tensors } = await loadCheckpoint(run);
-    assert.deepEqual([step, tensors.get('loss_scale/value')!.data[0]], [3, 32768]);
+    assert.deepEqual([step, tensors.get('loss_scale/value')!.data[0]], [3, INITIAL_SCALE / 2]);
   });
 });
 
