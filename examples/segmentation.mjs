@@ -30,9 +30,16 @@ const client = createClient({ address: process.argv[3] ?? '127.0.0.1:50051' });
 /** Numbers of the stages that the head reads; 0 is the last map. */
 const stages = head.maps.map(({ name }) => (name === 'maps' ? 0 : Number(name.replace('stage', ''))));
 
-/** Logits [rows, columns, K] of a photograph, which the service resizes to a multiple of the model's stride. */
-async function logitsOf(pixels, signal) {
-  const image = { pixels, resize: { kind: 'native' } };
+/** Sides of the network's input: those of the photograph, or as large as the head was trained on, to multiples of the stride. */
+function inputSize({ width, height }) {
+  const factor = head.shortest === undefined ? 1 : head.shortest / Math.min(width, height);
+  const side = (length) => Math.max(1, Math.round((length * factor) / head.inputStride)) * head.inputStride;
+  return { width: side(width), height: side(height) };
+}
+
+/** Logits [rows, columns, K] of a photograph. */
+async function logitsOf(pixels, size, signal) {
+  const image = { pixels, resize: { kind: 'fit', ...inputSize(size) } };
   const { maps, model } = await client.features(image, { stages, dtype: 'float16', chunked: true, signal });
   if (model.name !== head.model.name || model.version !== head.model.version) {
     const [own, other] = [head.model, model].map(({ name, version }) => `${name} ${version}`);
@@ -79,8 +86,8 @@ function labelsOf({ data, rows, columns }, width, height) {
 
 /** A grey PNG of the photograph's size whose levels are the labels. */
 async function segment(pixels, signal) {
-  const logits = await logitsOf(pixels, signal);
   const { width, height } = (await sharp(pixels).metadata()).autoOrient;
+  const logits = await logitsOf(pixels, { width, height }, signal);
   return sharp(labelsOf(logits, width, height), { raw: { width, height, channels: 1 } })
     .toColourspace('b-w')
     .png()

@@ -10,7 +10,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { countClasses, segmentationMeasures } from '../../src/evaluate/segmentation/iou.js';
-import { decayedRate, protocolOf, type SegmentationProtocol } from '../../src/evaluate/segmentation/protocol.js';
+import {
+  headRate,
+  protocolOf,
+  SCHEDULE_DEFAULTS,
+  type SegmentationProtocol,
+} from '../../src/evaluate/segmentation/protocol.js';
 import { createHeadTrainer } from '../../src/heads/headTrainer.js';
 import { IGNORED } from '../../src/heads/pixelCrossEntropy.js';
 import {
@@ -108,7 +113,7 @@ async function training(
         ),
       );
     }
-    const rate = decayedRate(step, STEPS, learningRate);
+    const rate = headRate(step, { steps: STEPS, learningRate, ...SCHEDULE_DEFAULTS });
     const { loss } = await trainer.step(feeds, step, rate);
     for (const [key, value] of feeds) put(step, key, value);
     put(step, 'rate', tensor('float64', [], Float64Array.of(rate)));

@@ -57,7 +57,7 @@ export function registerSegment(program: Command): void {
     if (extname(out).toLowerCase() !== '.png') throw new OutputError(`--out: "${out}" must end in .png`);
     await checkOutputFile('--out', out);
     const head = await openSegmentationHead(flags.head);
-    const { classes, maps, window, outputStride, model: trained } = head.manifest;
+    const { classes, maps, window, shortest, outputStride, model: trained } = head.manifest;
     const modelDir = flags.model ?? bundledModelFolder;
     const folder = await ofInput('--model', modelDir, () => openModel(modelDir));
     const { name, version } = folder.manifest;
@@ -78,6 +78,7 @@ export function registerSegment(program: Command): void {
           maps,
           classes: classes.length,
           window,
+          shortest,
           windowsAtOnce: subject.runs,
           session,
         });

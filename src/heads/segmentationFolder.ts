@@ -67,6 +67,11 @@ const headShape = z.strictObject({
     .describe(
       'Photographs with a longer side are segmented in windows of this side, whose logits are averaged; in pixels.',
     ),
+  shortest: z
+    .int()
+    .positive()
+    .optional()
+    .describe('Shorter side to which photographs are resized first, in pixels. Absent: they keep their size.'),
   outputStride: z.int().positive().optional().describe("Stride of a ResNet's last map that the head was trained on."),
   model: z
     .strictObject({ name: z.string(), version: z.string(), digest: z.string() })

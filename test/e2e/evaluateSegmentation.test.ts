@@ -146,6 +146,41 @@ describe('vicregl evaluate segmentation', () => {
     }
   });
 
+  it('sees photographs at another size, by the schedule that is asked for, and so does segment', async () => {
+    const [out, head] = [join(root, 'resized.json'), join(root, 'resized-head')];
+    const paper = ['--resize', 'shortest:112', '--decay-power', '1', '--warmup', '8', '--weight-decay', '0.05'];
+    const ended = await evaluate('--data', data, ...paper, '--end-lr', '0.0001', '--out', out, '--out-head', head);
+    assert.equal(ended.code, 0, ended.stderr);
+    const { options, protocol } = await readResult(out);
+    const { shortest, decayPower, warmupSteps, endLearningRate, weightDecay } = options;
+    assert.deepEqual([shortest, decayPower, warmupSteps, endLearningRate, weightDecay], [112, 1, 8, 0.0001, 0.05]);
+    assert.match(
+      protocol,
+      /weight decay 0\.05 of the kernel, .* of photographs resized to a shorter side of 112 px, learning rate 0\.02 with polynomial decay 1 to 0\.0001 after 8 steps of warm-up$/,
+    );
+    assert.equal(JSON.parse(await readFile(join(head, 'manifest.json'), 'utf8')).shortest, 112);
+    const file = join(root, 'resized.png');
+    const photo = join(data, 'images', '3.png');
+    const flags = ['--head', head, '--model', model, '--device', 'cpu', '--out', file];
+    const segmented = await vicregl('segment', photo, ...flags);
+    assert.equal(segmented.code, 0, segmented.stderr);
+    const { data: labels } = await decodeMask(await readFile(file), { width, height });
+    const { data: truth } = await decodeMask(await readFile(join(data, 'masks', '3.png')), { width, height });
+    const right = labels.filter((label, i) => label === truth[i]).length / labels.length;
+    assert.ok(right > 0.8, String(right));
+
+    for (const [wrong, message] of [
+      [['--resize', 'fit:64x64'], /It must be native or shortest:SIDE/],
+      [['--resize', 'shortest:64,32'], /It must be native or shortest:SIDE/],
+      [['--warmup', '80'], /--warmup is 80, and --steps 80: it must be fewer/],
+      [['--end-lr', '0.5'], /--end-lr is 0\.5, above the learning rate 0\.02/],
+    ] as const) {
+      const refused = await evaluate('--data', data, ...wrong);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, message);
+    }
+  });
+
   it('refuses what it cannot measure before it computes anything, and leaves nothing behind', async () => {
     const bad = join(root, 'bad');
     await writeData(bad, 6);

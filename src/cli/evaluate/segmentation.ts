@@ -5,7 +5,13 @@ import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
 import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
 import { comparisonPicture } from '../../evaluate/segmentation/pictures.js';
-import { headMaps, protocolOf } from '../../evaluate/segmentation/protocol.js';
+import {
+  type HeadSchedule,
+  headMaps,
+  protocolOf,
+  SCHEDULE_DEFAULTS,
+  scheduleKeys,
+} from '../../evaluate/segmentation/protocol.js';
 import {
   type CheckedPair,
   openSegmentationData,
@@ -34,6 +40,11 @@ interface SegmentationFlags extends EvaluationFlags {
   readonly batch: number;
   readonly crop: number;
   readonly lr?: number;
+  readonly endLr: number;
+  readonly decayPower: number;
+  readonly warmup: number;
+  readonly weightDecay?: number;
+  readonly resize: SegmentationSize;
   readonly window: number;
   readonly windowStep?: number;
   readonly flip: boolean;
@@ -56,6 +67,19 @@ function factors(text: string): readonly [number, number] {
   );
 }
 
+/** The shorter side of photographs in pixels; absent: their own size. */
+interface SegmentationSize {
+  readonly shortest?: number;
+}
+
+/** Reads `native` or `shortest:512`. */
+function parseSegmentationSize(text: string): SegmentationSize {
+  if (text === 'native') return {};
+  const [, side] = /^shortest:([1-9]\d{0,5})$/.exec(text) ?? [];
+  if (side !== undefined) return { shortest: Number(side) };
+  throw new InvalidArgumentError('It must be native or shortest:SIDE, in pixels: photographs keep their aspect.');
+}
+
 /** @throws DataError `bad_option` for a crop that does not fit the maps or the windows. */
 function checkSizes(
   { crop, window, randomScale }: Pick<SegmentationFlags, 'crop' | 'window' | 'randomScale'>,
@@ -74,6 +98,25 @@ function checkSizes(
       `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}, or --random-scale`,
     );
   }
+}
+
+/** @throws DataError `bad_option` for a schedule that does not go down. */
+function checkSchedule({ steps, learningRate, warmupSteps, endLearningRate }: HeadSchedule): void {
+  if (warmupSteps >= steps) {
+    throw new DataError('bad_option', `--warmup is ${warmupSteps}, and --steps ${steps}: it must be fewer`);
+  }
+  if (endLearningRate > learningRate) {
+    throw new DataError(
+      'bad_option',
+      `--end-lr is ${endLearningRate}, above the learning rate ${learningRate} from which it decays; use a smaller one`,
+    );
+  }
+}
+
+function scheduleText({ learningRate, decayPower, warmupSteps, endLearningRate }: HeadSchedule): string {
+  const to = endLearningRate > 0 ? ` to ${endLearningRate}` : '';
+  const after = warmupSteps > 0 ? ` after ${warmupSteps} steps of warm-up` : '';
+  return `learning rate ${learningRate} with polynomial decay ${decayPower}${to}${after}`;
 }
 
 /** Name of a picture: the image's, without folders, which test images of one name in two folders would share. */
@@ -116,6 +159,37 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
       realNumber(0),
     )
     .option(
+      '--end-lr <number>',
+      'learning rate at which the decay ends',
+      realNumber(0),
+      SCHEDULE_DEFAULTS.endLearningRate,
+    )
+    .option(
+      '--decay-power <number>',
+      "exponent of the learning rate's polynomial decay",
+      realNumber(0),
+      SCHEDULE_DEFAULTS.decayPower,
+    )
+    .option(
+      '--warmup <steps>',
+      'steps in which the learning rate rises',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      SCHEDULE_DEFAULTS.warmupSteps,
+    )
+    .option(
+      '--weight-decay <number>',
+      'weight decay (default: 0.01 of the kernel for a ConvNeXt, 5e-4 for a ResNet)',
+      realNumber(0),
+    )
+    .addOption(
+      new Option(
+        '--resize <policy>',
+        'size at which the network sees photographs, in training and test: native, or shortest:SIDE (aspect kept), such as shortest:512 in the paper; --random-scale is relative to it',
+      )
+        .argParser(parseSegmentationSize)
+        .default({} satisfies SegmentationSize, 'native'),
+    )
+    .option(
       '--window <pixels>',
       'photographs with a longer side are cut into overlapping windows of this side',
       count,
@@ -142,10 +216,19 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
       ({ folder }) => protocolOf(backboneOfManifest(folder.manifest)).needs,
       async ({ evaluated, sources, seed, progress, log, scratch }) => {
         const { folder } = evaluated;
-        const { steps, batch, crop, flip, threads, randomScale: scale } = flags;
-        const protocol = protocolOf(backboneOfManifest(folder.manifest));
+        const { steps, batch, crop, flip, threads, randomScale: scale, weightDecay } = flags;
+        const { shortest } = flags.resize;
+        const protocol = protocolOf(backboneOfManifest(folder.manifest), { weightDecay });
         const window = { ...windowOptions(flags.window, flags.windowStep) };
-        const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
+        const schedule: HeadSchedule = {
+          steps,
+          learningRate: flags.lr ?? protocol.learningRate,
+          decayPower: flags.decayPower,
+          warmupSteps: flags.warmup,
+          endLearningRate: flags.endLr,
+        };
+        checkSchedule(schedule);
+        const settings = { ...schedule, batch, crop, window, flip, ...(shortest !== undefined && { shortest }) };
         const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
         for (const note of data.notes) log(note);
         if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
@@ -181,7 +264,12 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
             headMaps(protocol, source);
           },
         );
-        const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px${scale ? ` of photographs rescaled by ${scale[0]} to ${scale[1]}` : ''}, learning rate ${settings.learningRate} with polynomial decay 0.9`;
+        const seen = [
+          ...(shortest === undefined ? [] : [`resized to a shorter side of ${shortest} px`]),
+          ...(scale ? [`rescaled by ${scale[0]} to ${scale[1]}`] : []),
+        ];
+        const photographs = seen.length === 0 ? '' : ` of photographs ${seen.join(', ')}`;
+        const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px${photographs}, ${scheduleText(schedule)}`;
         const [trained] = measures;
         if (outHead !== undefined) {
           const all = Uint32Array.from(data.test.keys());
@@ -199,6 +287,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
                 stride: trained!.maps[0]!.stride,
                 inputStride,
                 window,
+                ...(shortest !== undefined && { shortest }),
                 ...(protocol.needs.outputStride !== undefined && { outputStride: protocol.needs.outputStride }),
                 model: { name, version, digest },
                 scores: Object.fromEntries(
@@ -225,7 +314,10 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
             layout: data.layout,
             split: data.split,
             classes: data.classes.length,
-            ...settings,
+            ...scheduleKeys(schedule),
+            ...{ batch, crop, window, flip },
+            ...(shortest !== undefined && { shortest }),
+            ...(weightDecay !== undefined && { weightDecay }),
             ...(scale && { scale: [...scale] }),
           },
           items: data.test.map(({ name }) => name),

@@ -5,7 +5,8 @@ import type { RandomStream } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { CropSource } from './cropSource.js';
 import { type FrozenMaps, type ImageMaps, viewOf } from './frozenMaps.js';
-import type { LabelMask } from './labelMask.js';
+import { type LabelMask, rescaledMask } from './labelMask.js';
+import { seenSize } from './seenSize.js';
 import type { CheckedPair, SegmentationData } from './segmentationData.js';
 
 /** A crop: which view of an image, and where in it. */
@@ -59,19 +60,26 @@ function copyLabels(
 /**
  * Crops of frozen maps, at multiples of the coarsest stride.
  * @param crop side in pixels: a multiple of every map's stride
+ * @param shortest that of the maps
  */
 export function frozenCrops(
   pairs: readonly CheckedPair[],
   frozen: FrozenMaps,
   labels: SegmentationData['labels'],
-  { maps, crop }: { readonly maps: readonly HeadMap[]; readonly crop: number },
+  {
+    maps,
+    crop,
+    shortest,
+  }: { readonly maps: readonly HeadMap[]; readonly crop: number; readonly shortest?: number | undefined },
 ): CropSource {
   const coarsest = Math.max(...maps.map(({ stride }) => stride));
   return {
     async fill(wanted, target) {
       await Promise.all(
         wanted.map(async ({ index, random }, b) => {
-          const [found, mask] = await Promise.all([frozen.of(index), labels(pairs[index]!)]);
+          const pair = pairs[index]!;
+          const [found, own] = await Promise.all([frozen.of(index), labels(pair)]);
+          const mask = rescaledMask(own, seenSize(pair.size, shortest));
           const place = placeOf(found, crop, coarsest, random);
           maps.forEach(({ name, stride }, i) => {
             const all = target.features[i]!;

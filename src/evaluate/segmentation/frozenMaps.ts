@@ -7,6 +7,7 @@ import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { CachedPart, CacheKey, ComputedBy, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
 import { runMaps } from './runMaps.js';
+import { rescaled, seenSize } from './seenSize.js';
 import { type CheckedPair, readPhotograph } from './segmentationData.js';
 import { copyWindow, paddedSize, type WindowOptions, windowsOf } from './windows.js';
 
@@ -25,6 +26,8 @@ export interface ImageMaps {
 export interface FrozenMapsOptions {
   readonly maps: readonly HeadMap[];
   readonly window: WindowOptions;
+  /** See `seenSize`. */
+  readonly shortest?: number | undefined;
   /** Least sides of a padded window, in pixels: those of the crops. */
   readonly crop: number;
   /** Whether mirrored windows are computed too. */
@@ -42,29 +45,23 @@ export interface FrozenMaps {
   of(index: number): Promise<ImageMaps>;
 }
 
-function viewsOf(
-  pair: CheckedPair,
-  { window, crop, flip }: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip'>,
-  stride: number,
-) {
-  const windows = windowsOf(pair.size, window);
+type ViewOptions = Pick<FrozenMapsOptions, 'window' | 'shortest' | 'crop' | 'flip'>;
+
+function viewsOf(pair: CheckedPair, { window, shortest, crop, flip }: ViewOptions, stride: number) {
+  const windows = windowsOf(seenSize(pair.size, shortest), window);
   return { windows, size: paddedSize(windows[0]!, stride, crop), views: windows.length * (flip ? 2 : 1) };
 }
 
 /** Bytes that the maps of all images take in float16. */
 export function frozenMapsBytes(
   pairs: readonly CheckedPair[],
-  options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
+  options: ViewOptions & Pick<FrozenMapsOptions, 'maps'>,
   stride: number,
 ): number {
   return pairs.reduce((sum, pair) => sum + bytesOf(pair, options, stride), 0);
 }
 
-function bytesOf(
-  pair: CheckedPair,
-  options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
-  stride: number,
-): number {
+function bytesOf(pair: CheckedPair, options: ViewOptions & Pick<FrozenMapsOptions, 'maps'>, stride: number): number {
   const { size, views } = viewsOf(pair, options, stride);
   const values = options.maps.reduce(
     (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
@@ -73,9 +70,12 @@ function bytesOf(
   return views * values * 2;
 }
 
-type KeyOptions = ComputedBy & Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>;
+type KeyOptions = ComputedBy & ViewOptions & Pick<FrozenMapsOptions, 'maps'>;
 
-function keyOf({ imageDigest }: CheckedPair, { digest, provider, maps, window, crop, flip }: KeyOptions): CacheKey {
+function keyOf(
+  { imageDigest }: CheckedPair,
+  { digest, provider, maps, window, shortest, crop, flip }: KeyOptions,
+): CacheKey {
   return {
     kind: 'segmentation-maps',
     digest,
@@ -83,6 +83,7 @@ function keyOf({ imageDigest }: CheckedPair, { digest, provider, maps, window, c
     image: imageDigest,
     maps: maps.map(({ name }) => name),
     window,
+    ...(shortest !== undefined && { shortest }),
     least: crop,
     flip,
   };
@@ -163,7 +164,8 @@ export async function freezeMaps(
     const views = viewsOf(pair, options, subject.stride);
     const key = keyOf(pair, { ...options, provider: subject.provider });
     const part = await cache.part(key, async (): Promise<CachedPart> => {
-      const tensors = await computeMaps(subject, await readPhotograph(pair), views, maps);
+      const photograph = await rescaled(await readPhotograph(pair), seenSize(pair.size, options.shortest));
+      const tensors = await computeMaps(subject, photograph, views, maps);
       return { tensors, metadata: {} };
     });
     return { ...views, tensors: part.tensors };

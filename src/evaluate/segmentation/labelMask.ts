@@ -12,6 +12,23 @@ export interface LabelMask extends Size {
   readonly data: Uint8Array;
 }
 
+/** A mask at another size: each pixel has the label of the nearest one. */
+export function rescaledMask(mask: LabelMask, { width, height }: Size): LabelMask {
+  if (width === mask.width && height === mask.height) return mask;
+  const columns = Int32Array.from({ length: width }, (_, x) => nearestPixel(x, width, mask.width));
+  const data = new Uint8Array(width * height);
+  for (let row = 0; row < height; row++) {
+    const line = nearestPixel(row, height, mask.height) * mask.width;
+    for (let x = 0; x < width; x++) data[row * width + x] = mask.data[line + columns[x]!]!;
+  }
+  return { width, height, data };
+}
+
+/** Along one axis, the pixel of `from` that is nearest to pixel `at` of `to`. */
+export function nearestPixel(at: number, to: number, from: number): number {
+  return Math.floor(((at + 0.5) * from) / to);
+}
+
 /**
  * What the numbers in files mean: entry i is the label of the number i (`IGNORED` for none), undefined where the data set does
  * not have such a number.

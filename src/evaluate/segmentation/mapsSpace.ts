@@ -13,7 +13,8 @@ export interface MapsSubject extends ComputedBy, Pick<FrozenMapsOptions, 'maps'>
   readonly stride: number;
 }
 
-export interface MapsSpaceOptions extends Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'memoryBytes'> {
+export interface MapsSpaceOptions
+  extends Pick<FrozenMapsOptions, 'window' | 'shortest' | 'crop' | 'flip' | 'memoryBytes'> {
   /** Folder of `--cache`; undefined for none. */
   readonly cacheDir: string | undefined;
   /** Temporary folder for maps that do not fit into memory, where there is no cache. */

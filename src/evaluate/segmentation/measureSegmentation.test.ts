@@ -7,11 +7,14 @@ import sharp from 'sharp';
 import type { OutputName } from '../../engine/engine.js';
 import { silentProgress } from '../../progress/work.js';
 import { stream } from '../../tensor/random.js';
+import { featureCache } from '../featureCache.js';
 import { pixelSubject } from '../subjects/pixelSubject.js';
 import type { Subject } from '../subjects/subject.js';
+import { frozenCrops } from './frozenCrops.js';
+import { freezeMaps } from './frozenMaps.js';
 import { countClasses, segmentationMeasures } from './iou.js';
 import { measureSegmentation } from './measureSegmentation.js';
-import { headMaps, protocolOf } from './protocol.js';
+import { headMaps, headRate, protocolOf, SCHEDULE_DEFAULTS } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
 import { createSegmenter, photographsAtOnce } from './segmenter.js';
@@ -62,6 +65,7 @@ describe('linear segmentation of frozen maps', () => {
     batch: 2,
     crop: 32,
     learningRate: 0.05,
+    ...SCHEDULE_DEFAULTS,
     window: { side: 512, step: 341 },
     flip: true,
     seed: 1,
@@ -157,16 +161,45 @@ describe('linear segmentation of frozen maps', () => {
     assert.notDeepEqual(Buffer.from(frozen.head), Buffer.from(whole.head));
   });
 
-  it('takes the pixels and the labels of a rescaled crop from the same place', async () => {
+  it('sees photographs at another size, in training and test', async () => {
+    const small = await measure(stages, { shortest: 20 });
+    const large = await measure(stages, { shortest: 80 });
+    const own = await measure(stages, { shortest: 40 });
+    assert.deepEqual(Buffer.from(own.head), Buffer.from((await measure(stages)).head));
+    for (const { figures } of [small, large]) assert.ok(figures[0]!.over(all) > 0.85, String(figures[0]!.over(all)));
+    // Cells of 4 pixels of a photograph of twice the size see the edge more finely than those of one of half the size.
+    assert.ok(large.figures[0]!.over(all) > small.figures[0]!.over(all));
+    await assert.rejects(measure(stages, { shortest: 20_000 }), {
+      message: /^--resize shortest:20000 makes 25000 x 20000 pixels of .*0\.png, which has 50 x 40; at most 200 mega/,
+    });
+  });
+
+  it('keeps what it has computed of each size apart in the cache', async () => {
+    const cacheDir = join(root, 'sizes-cache');
+    for (const shortest of [20, undefined, 80]) {
+      const [cached, alone] = [await measure(stages, { cacheDir, shortest }), await measure(stages, { shortest })];
+      assert.deepEqual(Buffer.from(cached.head), Buffer.from(alone.head));
+      assert.equal(cached.figures[0]!.over(all), alone.figures[0]!.over(all));
+    }
+  });
+
+  it('takes the pixels and the labels of a crop from the same place', async () => {
     const subject = await lastMap.open();
     const crop = 32;
     const options = { maps: headMaps(resNet, lastMap), crop, flip: true };
     const cells = (crop / 8) ** 2;
     const { channels } = lastMap.outputs.get('maps')!;
     let [padded, mirrored] = [0, 0];
-    for (let seed = 0; seed < 8; seed++) {
-      // Photographs of 25 x 20 to 100 x 80 pixels: smaller and larger than the crop.
-      const source = scaledCrops(subject, data.train, data.labels, { ...options, scale: [0.5, 2] });
+    // Photographs of 25 x 20 to 100 x 80 pixels, smaller and larger than the crop, and frozen ones of 100 x 80.
+    const freezing = { ...options, ...settings, crop, shortest: 80, digest: 'pixels', cache: featureCache(undefined) };
+    const frozen = await freezeMaps(subject, data.train, { ...freezing, memoryBytes: 1e9 });
+    const sources = [
+      scaledCrops(subject, data.train, data.labels, { ...options, scale: [0.5, 2] }),
+      scaledCrops(subject, data.train, data.labels, { ...options, shortest: 80, scale: [0.25, 1] }),
+      frozenCrops(data.train, frozen, data.labels, { ...options, shortest: 80 }),
+    ];
+    for (let seed = 0; seed < 24; seed++) {
+      const source = sources[seed % sources.length]!;
       const target = { features: [new Float32Array(2 * cells * channels)], labels: new Uint8Array(2 * crop * crop) };
       const wanted = [0, 3].map((index) => ({ index, random: stream(seed, 'crop', index) }));
       await source.fill(wanted, target);
@@ -276,6 +309,29 @@ describe('linear segmentation of frozen maps', () => {
     // At the edges of windows and in shifted cells alone.
     assert.ok(differ < 0.1 * whole.length, `${differ} of ${whole.length}`);
     assert.ok(whole.includes(0) && whole.includes(1));
+  });
+});
+
+describe('the learning rate of a head', () => {
+  const near = (step: number, expected: number, more: Partial<Parameters<typeof headRate>[1]>) => {
+    const found = headRate(step, { steps: 40_000, learningRate: 1e-4, ...SCHEDULE_DEFAULTS, ...more });
+    assert.ok(Math.abs(found / expected - 1) < 1e-9, `step ${step}: ${found}, not ${expected}`);
+  };
+
+  it('decays with the exponent 0.9 by default', () => {
+    near(0, 1e-4, {});
+    near(20_000, 1e-4 * 0.5 ** 0.9, {});
+  });
+
+  it("is that of mmsegmentation's poly policy with a linear warm-up", () => {
+    const convNeXt = { decayPower: 1, warmupSteps: 1500 };
+    near(0, 1e-10, convNeXt);
+    near(750, 1e-4 * (1 - 750 / 40_000) * (1 - 0.5 * (1 - 1e-6)), convNeXt);
+    near(1500, 1e-4 * (1 - 1500 / 40_000), convNeXt);
+    near(20_000, 5e-5, convNeXt);
+    const resNet = { learningRate: 0.01, endLearningRate: 1e-4 };
+    near(0, 0.01, resNet);
+    near(39_999, 0.0099 * (1 / 40_000) ** 0.9 + 1e-4, resNet);
   });
 });
 

@@ -11,8 +11,9 @@ import { frozenCrops } from './frozenCrops.js';
 import { freezeMaps } from './frozenMaps.js';
 import { segmentationMeasures } from './iou.js';
 import { type MapsSubject, mapsPlace, requireMapsSpace } from './mapsSpace.js';
-import { headMaps, type SegmentationProtocol } from './protocol.js';
+import { type HeadSchedule, headMaps, type SegmentationProtocol, scheduleKeys } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
+import { requireSeenSizes, seenSize } from './seenSize.js';
 import type { SegmentationData } from './segmentationData.js';
 import { createSegmenter, photographsAtOnce } from './segmenter.js';
 import { type TestHeadOptions, testHead } from './testHead.js';
@@ -21,13 +22,13 @@ import type { WindowOptions } from './windows.js';
 
 /** Linear frozen segmentation of one subject: maps, head, test. */
 
-export interface SegmentationSettings {
-  readonly steps: number;
+export interface SegmentationSettings extends HeadSchedule {
   readonly batch: number;
   /** Side of the crops in pixels. */
   readonly crop: number;
-  readonly learningRate: number;
   readonly window: WindowOptions;
+  /** The shorter side at which the network sees photographs, in pixels. Absent: their own. */
+  readonly shortest?: number | undefined;
   readonly flip: boolean;
   /** Factors by which photographs are rescaled at random; the network then runs on every crop. Absent: crops of frozen maps. */
   readonly scale?: readonly [number, number];
@@ -76,10 +77,12 @@ export async function measureSegmentation(
   data: SegmentationData,
   options: MeasureSegmentationOptions,
 ): Promise<MeasuredSegmentation> {
-  const { protocol, steps, batch, crop, learningRate, window, flip, scale, seed, session, cacheDir, progress } =
-    options;
+  const { protocol, batch, crop, window, shortest, flip, scale, seed, session, cacheDir, progress } = options;
+  const { steps, learningRate, decayPower, warmupSteps, endLearningRate } = options;
+  const schedule = { steps, learningRate, decayPower, warmupSteps, endLearningRate };
   const { onPrediction, memoryBytes = process.availableMemory() * MEMORY_SHARE, later = [] } = options;
   const { name, digest } = source;
+  requireSeenSizes([...data.train, ...data.test], shortest);
   const maps = headMaps(protocol, subject);
   const classes = data.classes.length;
   const spec = { maps, classes, dropout: protocol.dropout };
@@ -92,12 +95,16 @@ export async function measureSegmentation(
     classes: data.classes.map((each) => each.name),
     maps,
     protocol: [protocol.text, protocol.optimizerName],
-    settings: { steps, batch, crop, learningRate, window, flip, ...(scale && { scale }) },
+    settings: {
+      ...{ ...scheduleKeys(schedule), batch, crop, window, flip },
+      ...(shortest !== undefined && { shortest }),
+      ...(scale && { scale }),
+    },
     seed,
   };
   const kept = featureCache(cacheDir);
   const saved = kept.progressOf({ kind: 'segmentation-head', ...training });
-  const settings = { protocol, spec, steps, batch, crop, learningRate, seed, session, saved, progress };
+  const settings = { protocol, spec, schedule, batch, crop, seed, session, saved, progress };
   const trainOn = (crops: CropSource) => {
     progress.begin(`${name}, training`, steps, 'steps');
     return trainHead(data.train.length, crops, settings);
@@ -109,27 +116,27 @@ export async function measureSegmentation(
     const place = mapsPlace(subjects[0]!, data.train, space);
     try {
       progress.begin(`${name}, maps`, data.train.length, 'images');
-      const freezing = { maps, window, crop, flip, digest, cache: place.cache, memoryBytes, progress };
+      const freezing = { maps, window, shortest, crop, flip, digest, cache: place.cache, memoryBytes, progress };
       const frozen = await freezeMaps(subject, data.train, freezing);
-      return await trainOn(frozenCrops(data.train, frozen, data.labels, { maps, crop }));
+      return await trainOn(frozenCrops(data.train, frozen, data.labels, { maps, crop, shortest }));
     } finally {
       await place.clear();
     }
   };
   const weights = await (scale
-    ? trainOn(scaledCrops(subject, data.train, data.labels, { maps, crop, scale, flip }))
+    ? trainOn(scaledCrops(subject, data.train, data.labels, { maps, crop, shortest, scale, flip }))
     : onMaps());
   const head = encodeSegmentationHead(spec, weights);
 
   progress.begin(`${name}, testing`, data.test.length, 'images');
-  const sizes = data.test.map(({ size }) => size);
-  const segmenter = await createSegmenter(subject, head, { maps, classes, window, session });
+  const sizes = data.test.map(({ size }) => seenSize(size, shortest));
+  const segmenter = await createSegmenter(subject, head, { maps, classes, window, shortest, session });
   try {
     const counts = await testHead(segmenter, data.test, data.labels, {
       classes,
       runs: Math.min(subject.runs, photographsAtOnce(sizes, { classes, window }, subject.stride)),
       cache: kept,
-      key: { ...by, head: sha256(head), window, layout: data.layout },
+      key: { ...by, head: sha256(head), window, ...(shortest !== undefined && { shortest }), layout: data.layout },
       progress,
       ...(onPrediction && { onPrediction }),
     });

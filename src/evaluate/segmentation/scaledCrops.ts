@@ -5,8 +5,9 @@ import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import type { RandomStream } from '../../tensor/random.js';
 import type { Subject } from '../subjects/subject.js';
 import type { CropSource } from './cropSource.js';
-import type { LabelMask } from './labelMask.js';
+import { type LabelMask, nearestPixel } from './labelMask.js';
 import { runMaps } from './runMaps.js';
+import { seenSize } from './seenSize.js';
 import { type CheckedPair, readPhotograph, type SegmentationData } from './segmentationData.js';
 import { copyWindow } from './windows.js';
 
@@ -23,6 +24,8 @@ export interface ScaledCropsOptions {
   readonly maps: readonly HeadMap[];
   /** Side of the crops in pixels: a multiple of every map's stride. */
   readonly crop: number;
+  /** See `seenSize`: the size to which the factor applies. */
+  readonly shortest?: number | undefined;
   /** Least and largest factor, both sides alike. */
   readonly scale: readonly [number, number];
   /** Whether half of the crops are mirrored left to right. */
@@ -30,10 +33,11 @@ export interface ScaledCropsOptions {
 }
 
 function placeOf(
-  { width, height }: Size,
-  { crop, scale: [low, high], flip }: Omit<ScaledCropsOptions, 'maps'>,
+  photograph: Size,
+  { crop, shortest, scale: [low, high], flip }: Omit<ScaledCropsOptions, 'maps'>,
   random: RandomStream,
 ): ScaledPlace {
+  const { width, height } = seenSize(photograph, shortest);
   const factor = random.uniform(low, high);
   const size = { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
   const kept = { width: Math.min(crop, size.width), height: Math.min(crop, size.height) };
@@ -48,12 +52,11 @@ function placeOf(
 /** Copies the labels of a crop to `target` [crop, crop]: of each pixel that of the nearest one in the mask. */
 function copyScaledLabels(mask: LabelMask, { size, keep, flip }: ScaledPlace, crop: number, target: Uint8Array): void {
   target.fill(IGNORED);
-  const nearest = (at: number, scaled: number, side: number) => Math.floor(((at + 0.5) * side) / scaled);
   const columns = Int32Array.from({ length: keep.width }, (_, x) =>
-    nearest(keep.left + (flip ? keep.width - 1 - x : x), size.width, mask.width),
+    nearestPixel(keep.left + (flip ? keep.width - 1 - x : x), size.width, mask.width),
   );
   for (let row = 0; row < keep.height; row++) {
-    const line = nearest(keep.top + row, size.height, mask.height) * mask.width;
+    const line = nearestPixel(keep.top + row, size.height, mask.height) * mask.width;
     for (let x = 0; x < keep.width; x++) target[row * crop + x] = mask.data[line + columns[x]!]!;
   }
 }

@@ -12,20 +12,18 @@ import { stream } from '../../tensor/random.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import type { SavedProgress } from '../featureCache.js';
 import type { CropSource } from './cropSource.js';
-import { decayedRate, type SegmentationProtocol } from './protocol.js';
+import { type HeadSchedule, headRate, type SegmentationProtocol } from './protocol.js';
 
 /** Training of the head on random crops. */
 
 export interface TrainHeadOptions {
   readonly protocol: SegmentationProtocol;
   readonly spec: SegmentationHeadSpec;
-  readonly steps: number;
+  readonly schedule: HeadSchedule;
   /** Crops of a step. */
   readonly batch: number;
   /** Side of the crops in pixels: a multiple of every map's stride. */
   readonly crop: number;
-  /** Learning rate of the first step. */
-  readonly learningRate: number;
   readonly seed: number;
   readonly session: SessionConfig;
   readonly saved: SavedProgress;
@@ -59,7 +57,8 @@ export async function trainHead(
   crops: CropSource,
   options: TrainHeadOptions,
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const { protocol, spec, steps, batch, crop, learningRate, seed, session, saved, progress } = options;
+  const { protocol, spec, schedule, batch, crop, seed, session, saved, progress } = options;
+  const { steps } = schedule;
   const { maps, dropout } = spec;
   const channels = channelsOf(maps);
   const resumed = await saved.read();
@@ -94,7 +93,7 @@ export async function trainHead(
         [LABELS_INPUT, tensor('uint8', [batch, crop, crop], labelled)],
         ...(dropout > 0 ? [[DROPOUT_INPUT, tensor('float32', [batch, channels], masks)] as const] : []),
       ]);
-      await trainer.step(feeds, step, decayedRate(step, steps, learningRate));
+      await trainer.step(feeds, step, headRate(step, schedule));
       const done = step + 1;
       if (done % SAVE_STEPS === 0 || done === steps) {
         await saved.write({ tensors: trainer.state(), metadata: { step: String(done) } });
