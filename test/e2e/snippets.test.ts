@@ -248,11 +248,14 @@ describe('commands', () => {
     test(place, async (t) => {
       assert.ok(lines.length > 0, 'there are commands');
       await run('bash', ['-n', '-c', lines.join('\n')]);
+      const made = new Set<string>();
       for (const line of lines) {
         const words = wordsOf(line).filter((word) => !/^[A-Z_]+=/.test(word));
         if (words[0] === 'npx' && words[1] === 'vicregl') {
           const args = words.slice(2);
           await readCommandLine(args);
+          const [, needed] = /^([\w-]+)\/[\w-]+\.[a-z]\w*$/.exec(args[args.indexOf('--out') + 1] ?? '') ?? [];
+          assert.ok(needed === undefined || made.has(needed), `${line}: no command before makes the folder ${needed}`);
           if (!isQuick(args, args) || notRun !== undefined) continue;
           const asks =
             ['embed', 'features', 'match', 'model', 'health'].includes(args[0]!) && !args.includes('--local');
@@ -279,6 +282,8 @@ describe('commands', () => {
           });
         } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
           await checkScript(words);
+        } else if (words[0] === 'mkdir') {
+          made.add(words.at(-1)!);
         } else if (words[0] === 'npm') {
           for (const [, name] of line.matchAll(/npm (?:run )?([\w:]+)/g)) {
             assert.ok(
