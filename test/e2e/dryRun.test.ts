@@ -70,6 +70,8 @@ describe('vicregl train --dry-run', () => {
         ['--distributed', 'mpi'],
         /^vicregl: --dry-run describes one process and cannot be combined with --distributed; remove --distributed\. .*--micro-batch with batchSize \/ N/,
       ],
+      [['--set', 'endLrRatio=5'], /endLrRatio: 5 is a final learning rate above the peak/],
+      [['--set', 'checkpoints.best.metric=knn_top1'], /"knn_top1" is not logged by this run: there is no probe\.knn/],
     ] as const) {
       const { code, stderr } = await vicregl(...dry, ...flags);
       assert.equal(code, 1);
