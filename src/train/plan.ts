@@ -16,6 +16,7 @@ import { microBatchWarning } from './microBatch.js';
 import { precisionProblem, precisionWarning } from './precision.js';
 import { rateWarnings } from './rates.js';
 import type { StepConfig } from './stepConfig.js';
+import { unusedKeyWarnings } from './unusedKeys.js';
 
 /** Derives the options of loader, step and schedule from a run's configuration. */
 
@@ -134,6 +135,7 @@ export function checkDevice({ precision }: TrainConfig, device: Provider): void 
 
 /**
  * Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts), that was hardly meant
+ * (intent.ts, unusedKeys.ts), or is of no use on its device.
  * @param ranks the processes that share each batch
  */
 export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, device: Provider, ranks = 1): string[] {
@@ -142,6 +144,7 @@ export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, de
   return [
     ...rateWarnings(config.optimizer.kind, config, schedule),
     ...intentWarnings(config),
+    ...unusedKeyWarnings(config),
     ...(ofMicroBatch === undefined ? [] : [ofMicroBatch]),
     ...(ofPrecision === undefined ? [] : [ofPrecision]),
   ];
