@@ -189,6 +189,12 @@ async function initOf({ init, initPrefix, checkpoint }: TrainFlags): Promise<Ini
 /** Writes to a subfolder of --out or of the working folder; does not touch other files. */
 async function runDry(flags: TrainFlags): Promise<void> {
   if (flags.resume) throw new ConfigError('--dry-run cannot be combined with --resume');
+  if (flags.distributed !== undefined) {
+    throw new ConfigError(
+      '--dry-run describes one process and cannot be combined with --distributed; remove --distributed. For the memory of each of ' +
+        'N ranks take --micro-batch with batchSize / N: weights, graph and program are about those of a rank',
+    );
+  }
   const folder = join(flags.out ?? '.', 'dry-run');
   await checkOutputFolder('--out', folder);
   const config = await startedConfig(flags);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { configDifferences } from '../train/compareRuns.js';
-import { parseTrainConfig, type TrainConfig } from '../train/config.js';
+import { parseRecordedConfig, type TrainConfig } from '../train/config.js';
 import type { CellRecord } from './cellRecord.js';
 import type { Cell } from './cells.js';
 import { digestOf, type Evaluation } from './experiment.js';
@@ -31,7 +31,7 @@ export interface CellChanges {
 /** All keys with their defaults; undefined for settings that this version does not take. */
 function resolved(settings: unknown): TrainConfig | undefined {
   try {
-    return parseTrainConfig({ ...(settings as object), name: 'cell', seed: 0 }, 'the settings of a cell');
+    return parseRecordedConfig({ ...(settings as object), name: 'cell', seed: 0 }, 'the settings of a cell');
   } catch {
     return undefined;
   }

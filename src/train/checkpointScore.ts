@@ -1,12 +1,36 @@
 import type { Score } from './checkpoint.js';
 import { didYouMean } from './configKeys.js';
-import { LOGGED_TERMS } from './loggedTerms.js';
+import { type LoggingKeys, reasonsNotLogged } from './expectedTerms.js';
+import { type Direction, LOGGED_TERMS, type Term } from './loggedTerms.js';
 import type { LogRecord } from './runLog.js';
 
-/** The problem of a name that no run logs; undefined for one that may be logged. */
-export function metricProblem(name: string): string | undefined {
-  if (Object.hasOwn(LOGGED_TERMS, name)) return undefined;
-  return `"${name}" is not logged; ${didYouMean(name, Object.keys(LOGGED_TERMS))}`;
+/** Terms that can select a checkpoint. */
+const METRICS = (Object.keys(LOGGED_TERMS) as Term[]).filter((term) => LOGGED_TERMS[term].better !== undefined);
+
+/** Why a run with this configuration cannot select its best checkpoint by a name, with those by which it can; undefined if it can. */
+export function metricProblem(name: string, config: LoggingKeys): string | undefined {
+  if (!Object.hasOwn(LOGGED_TERMS, name)) return `"${name}" is not logged; ${didYouMean(name, METRICS)}`;
+  const reasons = reasonsNotLogged(config);
+  const use = `use one of ${METRICS.filter((term) => reasons[term] === undefined).join(', ')}`;
+  if (betterOf(name) === undefined) return `"${name}" says nothing about the quality of a checkpoint; ${use}`;
+  const reason = reasons[name as Term];
+  return reason === undefined ? undefined : `"${name}" is not logged by this run: ${reason}; change that, or ${use}`;
+}
+
+/** Which values of a metric are better; undefined for a name that says nothing about quality, or that no run logs. */
+export function betterOf(metric: string): Direction | undefined {
+  return (LOGGED_TERMS as Readonly<Partial<Record<string, { readonly better: Direction | undefined }>>>)[metric]
+    ?.better;
+}
+
+/** A warning for a mode that keeps the worst checkpoint as the best one: runs of older versions have `min` for all metrics. */
+export function modeWarning({ metric, mode }: Omit<Score, 'value'>): string | undefined {
+  const better = betterOf(metric);
+  if (better === undefined || better === mode) return undefined;
+  return (
+    `checkpoints.best.mode is ${mode}, and the ${better === 'max' ? 'largest' : 'smallest'} ${metric} is the best: ` +
+    `the worst checkpoint is kept as the best one. Usual: --set checkpoints.best.mode=${better}`
+  );
 }
 
 /** Scores a checkpoint by the values logged since the previous one. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { convNextConfigs } from '../nn/convnext.js';
 import { resNetConfigs } from '../nn/resnet.js';
-import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
+import { backboneOf, ConfigError, parseRecordedConfig, parseTrainConfig } from './config.js';
 
 /** The keys that the documentation calls required, and no other. */
 const minimal = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
@@ -225,6 +225,26 @@ describe('the configuration', () => {
       { checkpoints: { best: { metric: 'accuracy' } } },
       /\n {2}checkpoints\.best\.metric: "accuracy" is not logged; there are l, inv_l, .*knn_top5/,
     ],
+    'a metric that says nothing about quality': [
+      { checkpoints: { best: { metric: 'lr' } } },
+      /\n {2}checkpoints\.best\.metric: "lr" says nothing about the quality of a checkpoint; use one of l, inv_l, .*corm$/,
+    ],
+    'a metric of a probe that there is not': [
+      { checkpoints: { best: { metric: 'knn_top1' } } },
+      /\n {2}checkpoints\.best\.metric: "knn_top1" is not logged by this run: there is no probe\.knn; change that, or use one of l, /,
+    ],
+    'a metric of the local loss without one': [
+      { loss: { alpha: 1 }, checkpoints: { best: { metric: 'minv_l' } } },
+      /\n {2}checkpoints\.best\.metric: "minv_l" is not logged by this run: there is no local loss with loss\.alpha 1;/,
+    ],
+    'a rate that rises over the whole run': [
+      { endLrRatio: 5 },
+      /\n {2}endLrRatio: 5 is a final learning rate above the peak: .*; use a fraction of the peak, at most 1, such as 0\.001$/,
+    ],
+    'small views that are larger than the large ones': [
+      { crops: { size: 96, small: { count: 2, size: 224 } } },
+      /\n {2}crops\.small\.size: 224 exceeds the 96 pixels of the large views \(crops\.size\), .*use at most 96, or exchange them$/,
+    ],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
   for (const [what, [keys, message]] of Object.entries(refused)) {
@@ -247,6 +267,41 @@ describe('the configuration', () => {
     ]) {
       parseTrainConfig({ ...minimal, loss }, 'x.yaml');
     }
+  });
+
+  it('takes the mode of the best checkpoint from its metric, unless it is given', () => {
+    const keys = { data: { source: 'x', labels: 'folders' }, probe: { knn: {} } };
+    const modeOf = (best: object) =>
+      parseTrainConfig({ ...minimal, ...keys, checkpoints: { best } }, 'x.yaml').checkpoints.best.mode;
+    for (const metric of ['knn_top1', 'knn_top5', 'top1', 'stde', 'stdm'])
+      assert.equal(modeOf({ metric }), 'max', metric);
+    for (const metric of ['l', 'minv_l', 'cls_l', 'corr']) assert.equal(modeOf({ metric }), 'min', metric);
+    assert.equal(modeOf({}), 'min');
+    assert.equal(modeOf({ metric: 'knn_top1', mode: 'min' }), 'min');
+    assert.equal(modeOf({ mode: 'max' }), 'max');
+  });
+
+  it('of a run that an older version accepted can be read, but what is set now is checked', () => {
+    const old = {
+      ...minimal,
+      endLrRatio: 5,
+      crops: { size: 96, small: { count: 2, size: 128 } },
+      loss: { numMatches: [4, 4] },
+      checkpoints: { best: { metric: 'knn_top1', mode: 'min' } },
+    };
+    const set = (key: string) => [{ path: key.split('.'), flag: `--set ${key}` }];
+    assert.throws(() => parseTrainConfig(old, 'x.yaml'), /endLrRatio: [\s\S]*knn_top1/);
+    for (const given of [[], set('epochs')]) {
+      const config = parseRecordedConfig(old, 'x.yaml', given);
+      assert.deepEqual([config.endLrRatio, config.crops.small?.size], [5, 128]);
+      assert.deepEqual(config.checkpoints.best, { metric: 'knn_top1', mode: 'min' });
+    }
+    assert.throws(
+      () => parseRecordedConfig(old, 'x.yaml', set('checkpoints.best.metric')),
+      /^ConfigError: --set checkpoints\.best\.metric does not fit x\.yaml:\n {2}checkpoints\.best\.metric: "knn_top1" is not logged [^\n]*$/,
+    );
+    // What could never work is refused there too.
+    assert.throws(() => parseRecordedConfig({ ...old, warmupEpochs: 30 }, 'x.yaml'), /warmupEpochs: 30 must be less/);
   });
 
   it('does not check keys that the loss does not read', () => {

@@ -21,6 +21,17 @@ describe('the logged terms of a run', () => {
     for (const term of ['corr', 'core', 'grad_norm'] as const) assert.ok(COMPARED_TERMS.includes(term), term);
   });
 
+  it('have a direction in which they are better, except for those that say nothing about quality', () => {
+    const of = (better: 'min' | 'max' | undefined) => terms.filter((term) => LOGGED_TERMS[term].better === better);
+    const accuracies = ['top1', 'top5', 'probe_top1', 'probe_top5', 'knn_top1', 'knn_top5'];
+    assert.deepEqual(of('max'), ['stdr', 'stde', 'stdm', ...accuracies]);
+    assert.deepEqual(of(undefined), ['grad_norm', ...terms.filter(isRunFigure)]);
+    assert.deepEqual(
+      of('min').filter((term) => !term.endsWith('_l')),
+      ['l', 'corr', 'core', 'corm'],
+    );
+  });
+
   it('keep their tags in TensorBoard', () => {
     const expected: Partial<Record<Term, string>> = {
       l: 'loss/l',

@@ -3,7 +3,7 @@ import type { Graph } from '../onnx/graph.js';
 /**
  * What a run logs in addition to the step number, in the order in which it is shown. Each term is declared here once: its group
  * (TensorBoard's tags, and whether it is summarised and compared), its panel in the curves, and its row in
- * docs/method.md, which `npm run docs` writes.
+ * docs/method.md, which `npm run docs` writes, and whether larger or smaller values are better.
  */
 
 /** Panels of a run's curves in their order, with whether the value axis begins at zero. */
@@ -28,13 +28,19 @@ export interface LoggedTerm {
   readonly group: 'loss' | 'monitor' | 'accuracy' | 'run';
   /** The panel of the curves that draws it; none for terms that only describe progress. */
   readonly panel: Panel | undefined;
+  /** Which values are better, for the best checkpoint; undefined for a term that says nothing about quality. */
+  readonly better: Direction | undefined;
   readonly what: string;
 }
 
-const loss = (panel: Panel, what: string) => ({ group: 'loss', panel, what }) as const;
-const monitor = (panel: Panel, what: string) => ({ group: 'monitor', panel, what }) as const;
-const accuracy = (what: string) => ({ group: 'accuracy', panel: 'accuracy', what }) as const;
-const run = (what: string) => ({ group: 'run', panel: undefined, what }) as const;
+/** The values of a term that are better: the smallest or the largest. */
+export type Direction = 'min' | 'max';
+
+const loss = (panel: Panel, what: string) => ({ group: 'loss', panel, better: 'min', what }) as const;
+const monitor = (panel: Panel, better: Direction | undefined, what: string) =>
+  ({ group: 'monitor', panel, better, what }) as const;
+const accuracy = (what: string) => ({ group: 'accuracy', panel: 'accuracy', better: 'max', what }) as const;
+const run = (what: string) => ({ group: 'run', panel: undefined, better: undefined, what }) as const;
 
 const table = {
   l: loss('total', "total, with the online classifier's loss where there is one"),
@@ -48,21 +54,29 @@ const table = {
   mnce_l: loss('local', 'NT-Xent of the local loss, in place of the three terms above, with `loss.criterion: simclr`'),
   stdr: monitor(
     'collapse',
+    'max',
     'collapse monitor: std over the batch of the L2-normalised representation of view 0, mean over channels. Near 1/sqrt(channels) when healthy, near 0 when collapsed',
   ),
-  stde: monitor('collapse', 'collapse monitor of the embedding (with a global loss)'),
+  stde: monitor('collapse', 'max', 'collapse monitor of the embedding (with a global loss)'),
   stdm: monitor(
     'collapse',
+    'max',
     'collapse monitor of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
   ),
-  corr: monitor('redundancy', 'redundancy monitor: mean off-diagonal correlation of the representation of view 0'),
-  core: monitor('redundancy', 'redundancy monitor of the embedding (with a global loss)'),
+  corr: monitor(
+    'redundancy',
+    'min',
+    'redundancy monitor: mean off-diagonal correlation of the representation of view 0',
+  ),
+  core: monitor('redundancy', 'min', 'redundancy monitor of the embedding (with a global loss)'),
   corm: monitor(
     'redundancy',
+    'min',
     'redundancy monitor of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
   ),
   grad_norm: monitor(
     'gradient',
+    undefined,
     "norm of the gradients of all the network's parameters as one vector, before clipping",
   ),
   cls_l: loss('classifierLoss', 'cross-entropy of the online classifier, where there are labels'),

@@ -11,9 +11,12 @@ import { sgd } from '../optim/sgd.js';
 import { policiesOf } from './augmentationSchema.js';
 import { backboneOf, ConfigError, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
+import { intentWarnings } from './intent.js';
+import { microBatchWarning } from './microBatch.js';
 import { precisionProblem, precisionWarning } from './precision.js';
 import { rateWarnings } from './rates.js';
 import type { StepConfig } from './stepConfig.js';
+import { unusedKeyWarnings } from './unusedKeys.js';
 
 /** Derives the options of loader, step and schedule from a run's configuration. */
 
@@ -130,11 +133,19 @@ export function checkDevice({ precision }: TrainConfig, device: Provider): void 
   if (problem !== undefined) throw new ConfigError(problem);
 }
 
-/** Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts), or is of no use on its device. */
-export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, device: Provider): string[] {
+/**
+ * Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts), that was hardly meant
+ * (intent.ts, unusedKeys.ts), or is of no use on its device.
+ * @param ranks the processes that share each batch
+ */
+export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, device: Provider, ranks = 1): string[] {
+  const ofMicroBatch = microBatchWarning(config, backboneOf(config.model), ranks);
   const ofPrecision = precisionWarning(config.precision, device);
   return [
     ...rateWarnings(config.optimizer.kind, config, schedule),
+    ...intentWarnings(config),
+    ...unusedKeyWarnings(config),
+    ...(ofMicroBatch === undefined ? [] : [ofMicroBatch]),
     ...(ofPrecision === undefined ? [] : [ofPrecision]),
   ];
 }

@@ -4,8 +4,9 @@ import { gatherTexts } from '../distributed/gatherTexts.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { headNorm } from '../nn/backbone.js';
 import { env as ortEnv } from '../onnx/runtime.js';
-import { backboneOf, ConfigError, microBatchChoices, type TrainConfig } from './config.js';
+import { backboneOf, ConfigError, type TrainConfig } from './config.js';
 import { divisorsOf, neighboursIn } from './divisors.js';
+import { microBatchChoices } from './microBatch.js';
 
 /** What the processes of a distributed training agree on. */
 

@@ -1,6 +1,6 @@
 import { learningRate } from '../optim/schedule.js';
 import { type Checkpoint, CheckpointError } from './checkpoint.js';
-import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { ConfigError, parseRecordedConfig, type TrainConfig } from './config.js';
 import { type Setting, setKeys } from './configFile.js';
 import { scheduleOf } from './plan.js';
 
@@ -52,7 +52,7 @@ const shown = (value: unknown) => (value === undefined ? 'absent' : JSON.stringi
 export function configOf({ step, config }: Checkpoint): TrainConfig | undefined {
   return config === undefined
     ? undefined
-    : parseTrainConfig(config, `the configuration in the checkpoint of step ${step}`);
+    : parseRecordedConfig(config, `the configuration in the checkpoint of step ${step}`);
 }
 
 /**

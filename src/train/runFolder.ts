@@ -9,7 +9,7 @@ import { makeFolder, writeOutputFile } from '../files/output.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
 import { type Checkpoint, type CheckpointChoice, loadCheckpoint } from './checkpoint.js';
-import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { ConfigError, parseRecordedConfig, type TrainConfig } from './config.js';
 import { applySettings, parseYaml, type RawConfig, type Setting, setKeys } from './configFile.js';
 import type { InitialSource } from './initialSource.js';
 import { checkResumedSettings, configOf } from './resume.js';
@@ -59,7 +59,7 @@ export async function readRunConfig(run: string, settings: readonly Setting[] = 
   }
   checkResumedSettings(settings);
   const path = configPath(run);
-  return parseTrainConfig(applySettings(parseYaml(text, path) as RawConfig, settings), path, setKeys(settings));
+  return parseRecordedConfig(applySettings(parseYaml(text, path) as RawConfig, settings), path, setKeys(settings));
 }
 
 /**
@@ -116,7 +116,8 @@ export async function writeRunFolder(
 ): Promise<void> {
   await makeFolder(run);
   const text = await readConfigFile(run);
-  const written = text === undefined ? undefined : parseTrainConfig(parseYaml(text, configPath(run)), configPath(run));
+  const written =
+    text === undefined ? undefined : parseRecordedConfig(parseYaml(text, configPath(run)), configPath(run));
   const until = before ?? written;
   if (until !== undefined && !isDeepStrictEqual(until, config)) {
     await keepConfig(run, step, stringify(until));

@@ -11,6 +11,7 @@ import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '.
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import { tensorBytes } from '../tensor/tensor.js';
 import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
+import { parseRecordedConfig } from './config.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
 import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
@@ -697,19 +698,22 @@ describe('monitoring of a run', () => {
     );
   });
 
-  it('prints a note if the metric of the best checkpoint is not logged', async () => {
+  it('prints a note if the metric of the best checkpoint is not logged, and resumes such a run of an older version', async () => {
     const run = newRun();
     const notes: string[] = [];
-    const checkpoints = { every: 2, best: { metric: 'knn_top1', mode: 'max' } };
+    const best = { metric: 'knn_top1', mode: 'max' };
     const progress = { note: (text: string) => notes.push(text) };
-    await trainTiny(run, tinyConfig(photographs, { checkpoints }), { progress });
+    const old = (keys: object) => parseRecordedConfig({ ...tinyKeys(photographs), ...keys }, 'x.yaml');
+    await trainTiny(run, old({ checkpoints: { every: 2, best } }), { progress });
     assert.equal(notes.length, 1);
     assert.match(notes[0]!, /^no best checkpoint yet: nothing logs "knn_top1" so far, only .*inv_l/);
     assert.deepEqual(await readCheckpointIndex(run), { latest: 4 });
+    await trainTiny(run, await readRunConfig(run, ['epochs=3']), { resume: true });
+    assert.deepEqual(await readCheckpointIndex(run), { latest: 6 });
+    await assert.rejects(readRunConfig(run, ['checkpoints.best.metric=lr']), /"lr" says nothing about the quality/);
     // Also where the run ends before its first scheduled checkpoint.
     const shorter = newRun();
-    const best = { metric: 'knn_top1', mode: 'max' };
-    await trainTiny(shorter, tinyConfig(photographs, { epochs: 1, checkpoints: { best } }), { progress });
+    await trainTiny(shorter, old({ epochs: 1, checkpoints: { best } }), { progress });
     assert.deepEqual(notes.slice(1), [notes[0]]);
   });
 });

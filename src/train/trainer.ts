@@ -239,7 +239,9 @@ async function trainIn(
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
     for (const note of [...notes, ...(given?.notes ?? [])]) progress.note(note);
-    for (const warning of configWarnings(config, schedule, device)) progress.note(`warning: ${warning}`);
+    for (const warning of configWarnings(config, schedule, device, collectives.size)) {
+      progress.note(`warning: ${warning}`);
+    }
     const saver = createCheckpointSaver({
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),

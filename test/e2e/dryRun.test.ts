@@ -54,7 +54,7 @@ describe('vicregl train --dry-run', () => {
     assert.match(await readFile(join(out, 'dry-run/learning-rate.svg'), 'utf8'), />learning rate</);
   });
 
-  test('rejects what training would reject, and --resume', async () => {
+  test('rejects what training would reject, --resume and --distributed', async () => {
     const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', join(scratch, 'refused')];
     for (const [flags, message] of [
       [
@@ -66,6 +66,12 @@ describe('vicregl train --dry-run', () => {
       [['--micro-batch', '3'], /microBatch: 3 does not divide batchSize 4; use 2 or 4/],
       [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number of at least 1\./],
       [['--resume'], /^vicregl: --dry-run cannot be combined with --resume/],
+      [
+        ['--distributed', 'mpi'],
+        /^vicregl: --dry-run describes one process and cannot be combined with --distributed; remove --distributed\. .*--micro-batch with batchSize \/ N/,
+      ],
+      [['--set', 'endLrRatio=5'], /endLrRatio: 5 is a final learning rate above the peak/],
+      [['--set', 'checkpoints.best.metric=knn_top1'], /"knn_top1" is not logged by this run: there is no probe\.knn/],
     ] as const) {
       const { code, stderr } = await vicregl(...dry, ...flags);
       assert.equal(code, 1);

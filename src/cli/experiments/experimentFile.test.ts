@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { cellName, selectCells } from '../../experiments/cells.js';
 import { loadExperiment } from '../../experiments/experiment.js';
+import { intentWarnings } from '../../train/intent.js';
+import { unusedKeyWarnings } from '../../train/unusedKeys.js';
 import { recipePath } from '../recipes.js';
 import { evaluationCommand } from './evaluationCommand.js';
 
@@ -188,6 +190,20 @@ evaluations:
     const [one, three] = variants.map((variant) => variant.configOf(1));
     assert.deepEqual([one!.loss.alpha, one!.epochs, one!.batchSize, three!.epochs], [0.8, 5, 8, 6]);
     assert.deepEqual(evaluations[0]!.flags, { seed: 0, train: 'x' });
+  });
+
+  it('of the bundled experiments gives no warning of keys without effect or of mistaken views and metrics', async () => {
+    const files = (await readdir('experiments')).filter((name) => name.endsWith('.yaml'));
+    assert.ok(files.length > 20);
+    const variables = { DATA: '/data', COMPOSITES: '/composites', PHOTOS: '/photos' };
+    for (const file of files) {
+      const path = join('experiments', file);
+      const { variants, seeds } = await loadExperiment(path, { recipePath, evaluationCommand, variables });
+      for (const { name, configOf } of variants) {
+        const config = configOf(seeds[0]!);
+        assert.deepEqual([...intentWarnings(config), ...unusedKeyWarnings(config)], [], `${file} ${name}`);
+      }
+    }
   });
 
   it('selects cells by seed first, in shards that are disjoint and complete', async () => {

@@ -1,5 +1,5 @@
 import { headNorm } from '../../nn/backbone.js';
-import { microBatchChoices } from '../config.js';
+import { microBatchChoices, partStatistics } from '../microBatch.js';
 import type { StepConfig } from '../stepConfig.js';
 import type { MachineMemory } from './machineMemory.js';
 import { type StepMemory, stepMemory } from './memoryEstimate.js';
@@ -59,13 +59,15 @@ export function memoryWarnings(
     return known;
   };
   const present = config.microBatch ?? config.batchSize;
-  const choices = microBatchChoices(config.batchSize, headNorm(config.model.backbone)).filter((one) => one < present);
+  const norm = headNorm(config.model.backbone);
+  const choices = microBatchChoices(config.batchSize, norm).filter((one) => one < present);
   const fitting = largestFitting(choices, bytes / ROOM, estimate) ?? largestFitting(choices, bytes, estimate);
   const smallest = choices[0];
   const also = stepsPerRun === 1 ? '' : ' --set stepsPerRun=1';
   const wayOut =
     fitting !== undefined
-      ? `--micro-batch ${fitting}${also} needs at least ${gibibytes(estimate(fitting))}`
+      ? `--micro-batch ${fitting}${also} needs at least ${gibibytes(estimate(fitting))}` +
+        (norm === 'batch' ? `; with it ${partStatistics(fitting, config.batchSize)}` : '')
       : (smallest === undefined
           ? 'smaller micro-batches there are none'
           : `--micro-batch ${smallest} would need ${gibibytes(estimate(smallest))}`) +
