@@ -1,20 +1,22 @@
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { parse, parseDocument, stringify } from 'yaml';
 import { numbers } from '../../test/support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
+import type { Collectives } from '../distributed/collectives.js';
+import { createInMemoryGroup } from '../distributed/inMemory.js';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import { tensorBytes } from '../tensor/tensor.js';
 import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
 import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
-import type { TrainResult } from './trainer.js';
+import { type TrainResult, train } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
 const TERMS = [
@@ -799,6 +801,34 @@ describe('train rejects', () => {
       name: 'DataError',
       message: /nowhere cannot be opened/,
     });
+    await assert.rejects(readdir(run), { code: 'ENOENT' });
+  });
+
+  it('photographs that are broken on one rank alone, before rank 0 makes the run folder', async () => {
+    const run = newRun();
+    const broken = join(root, 'broken-on-a-rank');
+    for (const name of names) {
+      await mkdir(dirname(join(broken, name)), { recursive: true });
+      await writeFile(join(broken, name), 'no photograph');
+    }
+    const [leader, other] = createInMemoryGroup(2) as [Collectives, Collectives];
+    const trained = (collectives: Collectives, source: string) =>
+      train(tinyConfig(source), {
+        ...{ run, device: 'cpu', resume: false, collectives },
+        createProgress: () => ({ step: () => undefined, note: () => undefined, stop: () => undefined }),
+      });
+    const outcomes = await Promise.allSettled([
+      trained(leader, photographs),
+      trained(other, broken).catch((error: unknown) => {
+        // As the command does.
+        other.abort(1);
+        throw error;
+      }),
+    ]);
+    assert.deepEqual(
+      outcomes.map((each) => each.status === 'rejected' && (each.reason as Error).name),
+      ['Error', 'DataError'],
+    );
     await assert.rejects(readdir(run), { code: 'ENOENT' });
   });
 

@@ -226,6 +226,8 @@ async function trainIn(
     }
     // The folder is claimed only after the source, its photographs, the graph and the device have proved usable.
     const first = start < totalSteps ? await loader.batch(start) : undefined;
+    // On all ranks: one whose photographs are broken ends the others here.
+    await collectives.barrier();
     const common = { config, schedule, loader: beginningWith(first, loader), runner, probes, collectives };
     if (!leads) {
       const steps = await trainSteps(start, { ...common, ...silent }, signal);
