@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { type Collectives, singleProcess } from '../distributed/collectives.js';
 import { startMpi } from '../distributed/mpi.js';
 import { visibleDevices } from '../distributed/rankDevice.js';
+import { ownProcessors, threadsOfRank } from '../distributed/rankThreads.js';
 import { checkOutputFolder } from '../files/output.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
@@ -124,8 +124,8 @@ async function runTraining(flags: TrainFlags, collectives: Collectives, signal: 
     ...(init && { init }),
     signal,
     collectives,
-    ...(collectives.local.size > 1 && { threads: threadsOf(collectives) }),
-    ...(device === 'cuda' && { visible: await visibleDevices(process.env) }),
+    ...(collectives.size > 1 && { threads: await threadsOfRank(collectives, await ownProcessors()) }),
+    ...(device === 'cuda' && collectives.size > 1 && { visible: await visibleDevices(process.env) }),
     createProgress: (start, total) => createProgress(start, total, process.stderr),
   });
   if (!leads) return;
@@ -163,9 +163,6 @@ async function together(collectives: Collectives, work: () => Promise<void>): Pr
   }
   await collectives.close();
 }
-
-/** Threads of a rank for which the configuration names no number: ranks on one machine share its processors. */
-const threadsOf = ({ local }: Collectives): number => Math.max(1, Math.floor(availableParallelism() / local.size));
 
 /** @throws ConfigError for flags that cannot be combined. */
 function checkInitFlags({ init, initPrefix, resume, checkpoint }: TrainFlags): void {
