@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -71,6 +71,31 @@ async function started(run: string, steps: number, [program, args]: [string, str
   });
   return child;
 }
+
+test('a rank has more pool threads than a loader, unless UV_THREADPOOL_SIZE is set', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  const probe = join(scratch, 'probe.cjs');
+  // Threads are made at the pool's first use: here, if nothing has used it before.
+  await writeFile(
+    probe,
+    `const fs = require('node:fs');
+    process.on('exit', () => {
+      fs.readFile(__filename, () => undefined);
+      console.log('threads', fs.readdirSync('/proc/self/task').length);
+    });`,
+  );
+  const threads = async (size: string | undefined, ...flags: string[]) => {
+    const { UV_THREADPOOL_SIZE: _, ...others } = process.env;
+    const env = { ...others, ...(size !== undefined && { UV_THREADPOOL_SIZE: size }) };
+    const { stdout } = await execute(process.execPath, ['--require', probe, bin, 'train', ...flags, '--help'], { env });
+    return Number(/^threads (\d+)$/m.exec(stdout)![1]);
+  };
+  const usual = await threads(undefined);
+  assert.equal((await threads(undefined, '--distributed', 'mpi')) - usual, 64);
+  assert.equal((await threads(undefined, '--distributed=mpi')) - usual, 64);
+  assert.equal((await threads('6', '--distributed', 'mpi')) - usual, 2);
+});
 
 for (const name of ['Open MPI', 'MPICH'] as const) {
   describe(`training by ${name}`, skip(name), () => {
