@@ -13,6 +13,7 @@ import { createInMemoryGroup } from '../distributed/inMemory.js';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import { tensorBytes } from '../tensor/tensor.js';
 import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
+import { resumeNotes } from './resume.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
 import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
@@ -91,7 +92,10 @@ describe('train', () => {
     ]);
     assert.deepEqual(await readRunConfig(run), config);
     const environment = JSON.parse(await readFile(join(run, 'environment.json'), 'utf8'));
-    assert.deepEqual([environment.threads, environment.node, environment.device], [1, process.version, 'cpu']);
+    assert.deepEqual(
+      [environment.ranks, environment.threads, environment.node, environment.device],
+      [1, 1, process.version, 'cpu'],
+    );
     assert.ok(environment.cores >= 1 && environment.memoryBytes > 2 ** 20);
 
     const log = await steps(run);
@@ -529,6 +533,43 @@ describe('a resumed run', () => {
     assert.match(notes[0]!, /other keys than the checkpoint of step 4: epochs 3 \(was 2\)$/);
     assert.match(notes[1]!, /^the learning rate of step 5 is therefore 0\.000\d+, and would have been 7\.81e-7$/);
     assert.equal(await readFile(join(run, 'config.until-step-4.yaml'), 'utf8'), before);
+  });
+
+  it('notes that another number of ranks changes the statistics of batch normalisation, where it does', async () => {
+    const model = { architecture: 'resnet_basic', depths: [1, 1], widths: [8, 16], expander: [24, 24], dropPath: 0 };
+    const given = { batchSize: 8, model, loss: { alpha: 1 } };
+    const notesOf = (keys: object, ranks: number, then?: number) => {
+      const config = tinyConfig(photographs, { ...given, ...keys });
+      const checkpoint = { step: 4, seed: 3, data: '', config: JSON.parse(JSON.stringify(config)), tensors: new Map() };
+      return resumeNotes({ ...checkpoint, ...(then !== undefined && { ranks: then }) }, config, 2, ranks);
+    };
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2, 1), [
+      'batch normalisation takes its statistics over 4 photographs (2 ranks), and took them over 2 until step 4 (one process): the network computes something else from here on; to keep it, go on with one process',
+    ]);
+    assert.match(
+      notesOf({ syncBatchNorm: false }, 1, 4).join(),
+      /over 8 photographs \(one process\).* 2 until step 4 \(4 ranks\)/,
+    );
+    // The whole batch on any ranks, the same ranks, an older checkpoint, and a network without batch normalisation.
+    assert.deepEqual(notesOf({}, 4, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2, model: tinyKeys('').model }, 2, 1), []);
+  });
+
+  it('records the ranks of its steps, and the threads that the caller gives', async () => {
+    const run = newRun();
+    const { threads: _, ...config } = tinyConfig(photographs, { epochs: 0, warmupEpochs: 0 });
+    await Promise.all(
+      createInMemoryGroup(2).map((collectives) =>
+        train(config, {
+          ...{ run, device: 'cpu', resume: false, curves: false, collectives, threads: 3 },
+          createProgress: () => ({ step: () => undefined, note: () => undefined, stop: () => undefined }),
+        }),
+      ),
+    );
+    const { ranks, threads } = JSON.parse(await readFile(join(run, 'environment.json'), 'utf8'));
+    assert.deepEqual([ranks, threads, (await loadCheckpoint(run)).ranks], [2, 3, 2]);
   });
 
   it('continues with a note from a checkpoint of an older version, which lacks the configuration', async () => {

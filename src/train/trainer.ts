@@ -194,7 +194,7 @@ async function trainIn(
     const checkpoint = leads && resume ? await resumedCheckpoint(options, config, data) : undefined;
     const loader = keep(createLoader(loaderOptionsOf(config, source, collectives)));
     const { stepsPerEpoch } = loader;
-    const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
+    const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch, collectives.size) : [];
     const initial = initialState(stepConfig, checkpoint, given);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
@@ -236,14 +236,15 @@ async function trainIn(
     await claim();
     if (resume) await goBackTo(run, start);
     const before = checkpoint && configOf(checkpoint);
-    await writeRunFolder(run, config, { device, step: start, before, init: given?.source });
+    const { size: ranks } = collectives;
+    await writeRunFolder(run, config, { device, threads, ranks, step: start, before, init: given?.source });
     const recorder = keep(await openRunRecorder(run, config, start));
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
     for (const note of [...notes, ...(given?.notes ?? [])]) progress.note(note);
     for (const warning of configWarnings(config, schedule, device)) progress.note(`warning: ${warning}`);
     const saver = createCheckpointSaver({
-      ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
+      ...{ run, config, data, ranks, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
     });
     // A run that is stopped before its first checkpoint resumes from here: the given weights are not read again.
