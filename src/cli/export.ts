@@ -92,6 +92,7 @@ export function registerExport(program: Command): void {
             weights: flags.weights,
             ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
             batchSize: config.batchSize,
+            ...(checkpoint.ranks !== undefined && { ranks: checkpoint.ranks }),
             cropSize: config.crops.size,
             smallCrops: config.crops.small?.count ?? 0,
             seed: config.seed,

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { type Collectives, singleProcess } from '../distributed/collectives.js';
 import { startMpi } from '../distributed/mpi.js';
 import { visibleDevices } from '../distributed/rankDevice.js';
+import { ownProcessors, threadsOfRank } from '../distributed/rankThreads.js';
 import { checkOutputFolder } from '../files/output.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
@@ -93,14 +93,21 @@ export function registerTrain(program: Command): void {
       const flags = microBatch === undefined ? given : { ...given, set: [...given.set, micro] };
       checkInitFlags(flags);
       if (flags.dryRun) return runDry(flags);
-      if (flags.distributed === undefined) return runTraining(flags, singleProcess);
+      const stop = new AbortController();
+      if (flags.distributed === undefined) {
+        const off = stopOnSignals(() => stop.abort());
+        return runTraining(flags, singleProcess, stop.signal).finally(off);
+      }
+      // Open MPI's mpirun passes SIGUSR2 on at once, and SIGTERM with SIGKILL on its heels. The listeners stay until the process has ended:
+      // a signal may reach a rank that has stopped already and waits for the others, and would end them all.
+      stopOnSignals(() => stop.abort(), ['SIGUSR2']);
       const collectives = await startMpi(process.env);
-      await together(collectives, () => runTraining(flags, collectives));
+      await together(collectives, () => runTraining(flags, collectives, stop.signal));
     });
 }
 
 /** Trains, on this rank. */
-async function runTraining(flags: TrainFlags, collectives: Collectives): Promise<void> {
+async function runTraining(flags: TrainFlags, collectives: Collectives, signal: AbortSignal): Promise<void> {
   const { out, device, resume, checkpoint } = flags;
 
   if (out === undefined) throw new ConfigError('--out DIR is required: the run folder');
@@ -109,32 +116,31 @@ async function runTraining(flags: TrainFlags, collectives: Collectives): Promise
   const leads = collectives.rank === 0;
   if (leads) await checkOutputFolder('--out', out);
   const init = leads ? await initOf(flags) : undefined;
-  const stop = new AbortController();
-  // Open MPI's mpirun passes SIGUSR2 on at once, and SIGTERM with SIGKILL on its heels.
-  const off = stopOnSignals(() => stop.abort(), collectives.size > 1 ? ['SIGUSR2'] : []);
-  try {
-    const result = await train(config, {
-      run: out,
-      device,
-      resume,
-      ...(resume && checkpoint !== undefined && { checkpoint }),
-      ...(init && { init }),
-      signal: stop.signal,
-      collectives,
-      ...(collectives.local.size > 1 && { threads: threadsOf(collectives) }),
-      ...(device === 'cuda' && { visible: await visibleDevices(process.env) }),
-      createProgress: (start, total) => createProgress(start, total, process.stderr),
-    });
-    if (!leads) return;
-    console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
-    console.log(
-      result.steps < result.totalSteps
-        ? `stopped early; continue with: npx vicregl train --out ${shellWord(out)} --resume${device === 'cuda' ? ' --device cuda' : ''}`
-        : `done; export with: npx vicregl export ${shellWord(out)} --out ${shellWord(`models/${config.name}`)}`,
-    );
-  } finally {
-    off();
+  const result = await train(config, {
+    run: out,
+    device,
+    resume,
+    ...(resume && checkpoint !== undefined && { checkpoint }),
+    ...(init && { init }),
+    signal,
+    collectives,
+    ...(collectives.size > 1 && { threads: await threadsOfRank(collectives, await ownProcessors()) }),
+    ...(device === 'cuda' && collectives.size > 1 && { visible: await visibleDevices(process.env) }),
+    createProgress: (start, total) => createProgress(start, total, process.stderr),
+  });
+  if (!leads) return;
+  console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
+  if (result.steps === result.totalSteps) {
+    console.log(`done; export with: npx vicregl export ${shellWord(out)} --out ${shellWord(`models/${config.name}`)}`);
+    return;
   }
+  const again = `train --out ${shellWord(out)} --resume${device === 'cuda' ? ' --device cuda' : ''}`;
+  // Not npx behind a launcher: it dies of the signal that saves the run.
+  console.log(
+    collectives.size > 1
+      ? `stopped early; continue on any number of ranks with: node_modules/.bin/vicregl ${again} --distributed mpi`
+      : `stopped early; continue with: npx vicregl ${again}`,
+  );
 }
 
 /** Milliseconds after which a rank reports an error, so that one that all have is reported by rank 0 alone. */
@@ -157,9 +163,6 @@ async function together(collectives: Collectives, work: () => Promise<void>): Pr
   }
   await collectives.close();
 }
-
-/** Threads of a rank for which the configuration names no number: ranks on one machine share its processors. */
-const threadsOf = ({ local }: Collectives): number => Math.max(1, Math.floor(availableParallelism() / local.size));
 
 /** @throws ConfigError for flags that cannot be combined. */
 function checkInitFlags({ init, initPrefix, resume, checkpoint }: TrainFlags): void {

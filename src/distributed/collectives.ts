@@ -7,9 +7,7 @@ export interface Collectives {
   readonly rank: number;
   /** Number of processes. */
   readonly size: number;
-  /**
-   * Index of this process among those of its machine, and their number: for the choice of a device and of the number of threads.
-   */
+  /** Index of this process among those of its machine, and their number: for the choice of a device and of the number of threads. */
   readonly local: { readonly rank: number; readonly size: number };
   /**
    * Gathers equal parts of all ranks, in rank order.

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 
 /** Lock files: each names the process that works in a folder, so that a second process does not. */
 
@@ -10,7 +11,20 @@ export interface LockHolder {
   readonly host: string;
   /** Start time, where the system provides it: the number may belong to another process later. */
   readonly began?: string;
+  /** The Slurm job of the process, if it has one. */
+  readonly slurm?: SlurmJob;
 }
+
+/** A start of a Slurm job. */
+interface SlurmJob {
+  /** Cluster and number of the job: clusters count their jobs alone, and may share a file system. */
+  readonly job: string;
+  /** How often the job had been put back into the queue. */
+  readonly restarts: number;
+}
+
+/** The variables that Slurm sets for the processes of a job. */
+export type JobEnvironment = Readonly<Record<string, string | undefined>>;
 
 /** Another process holds the lock. */
 export class LockHeldError extends Error {
@@ -46,10 +60,23 @@ function processStart(pid: number): string | undefined {
   }
 }
 
-function self(): LockHolder {
-  const began = processStart(process.pid);
-  return { pid: process.pid, host: hostname(), ...(began !== undefined && { began }) };
+function slurmJob({ SLURM_JOB_ID, SLURM_CLUSTER_NAME = '', SLURM_RESTART_COUNT = '0' }: JobEnvironment) {
+  if (SLURM_JOB_ID === undefined) return undefined;
+  return { job: `${SLURM_CLUSTER_NAME}/${SLURM_JOB_ID}`, restarts: Number(SLURM_RESTART_COUNT) };
 }
+
+function self(environment: JobEnvironment): LockHolder {
+  const began = processStart(process.pid);
+  const slurm = slurmJob(environment);
+  return { pid: process.pid, host: hostname(), ...(began !== undefined && { began }), ...(slurm && { slurm }) };
+}
+
+/**
+ * Whether a process of another machine is known to have ended: it belongs to an earlier start of this Slurm job. Slurm ends a start before
+ * the next, on whatever nodes.
+ */
+const isEarlierStart = (holder: LockHolder, mine: LockHolder): boolean =>
+  holder.slurm !== undefined && holder.slurm.job === mine.slurm?.job && holder.slurm.restarts < mine.slurm.restarts;
 
 /** Whether the process of this machine still runs. A process of another user answers EPERM: it runs too. */
 function alive({ pid, began }: LockHolder): boolean {
@@ -78,11 +105,12 @@ export async function isLocked(path: string): Promise<boolean> {
 }
 
 /**
- * Takes a lock, whose folder must exist. A lock whose process has ended on this machine is taken over.
+ * Takes a lock, whose folder must exist. A lock whose process has ended is taken over: one of this machine, or of an earlier start of the
+ * same Slurm job.
  * @throws LockHeldError naming the process that holds it.
  */
-export async function takeLock(path: string): Promise<ProcessLock> {
-  const mine = self();
+export async function takeLock(path: string, environment: JobEnvironment = process.env): Promise<ProcessLock> {
+  const mine = self(environment);
   for (let attempt = 0; ; attempt++) {
     try {
       await writeFile(path, `${JSON.stringify(mine)}\n`, { flag: 'wx' });
@@ -96,14 +124,15 @@ export async function takeLock(path: string): Promise<ProcessLock> {
     }
     const holder = await readHolder(path);
     const here = holder?.host === mine.host;
-    if (holder === undefined || !here || alive(holder) || attempt > 0) throw new LockHeldError(path, holder, here);
+    const ended = holder !== undefined && (here ? !alive(holder) : isEarlierStart(holder, mine));
+    if (!ended || attempt > 0) throw new LockHeldError(path, holder, here);
     // Renamed, checked, then removed: another process may have found the same dead holder and taken the lock meanwhile.
     const aside = `${path}.${process.pid}`;
     await rename(path, aside).catch(() => undefined);
     const moved = await readHolder(aside);
-    if (moved !== undefined && (moved.pid !== holder.pid || moved.began !== holder.began)) {
+    if (moved !== undefined && !isDeepStrictEqual(moved, holder)) {
       await rename(aside, path);
-      throw new LockHeldError(path, moved, true);
+      throw new LockHeldError(path, moved, moved.host === mine.host);
     }
     await rm(aside, { force: true });
   }

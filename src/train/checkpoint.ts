@@ -20,6 +20,8 @@ export interface Checkpoint {
   readonly data: string;
   /** The run's whole configuration when it was saved, as JSON has it; absent in checkpoints of older versions. */
   readonly config?: unknown;
+  /** Processes that shared the batches of the last step; absent in checkpoints of older versions. */
+  readonly ranks?: number;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
@@ -107,7 +109,7 @@ function isBetter(candidate: Score, best: Score | undefined): boolean {
  */
 export async function saveCheckpoint(
   run: string,
-  { step, seed, data, config, tensors }: Checkpoint,
+  { step, seed, data, config, ranks, tensors }: Checkpoint,
   keep: number,
   score?: Score,
 ): Promise<string> {
@@ -118,6 +120,7 @@ export async function saveCheckpoint(
     await writeSafetensors(path, tensors, {
       ...metadata,
       ...(config !== undefined && { config: JSON.stringify(config) }),
+      ...(ranks !== undefined && { ranks: String(ranks) }),
     });
     const { best } = await readCheckpointIndex(run);
     const current = best !== undefined && best.step < step ? best : undefined;
@@ -211,9 +214,11 @@ async function readCheckpoint(run: string, chosen: number): Promise<Checkpoint> 
   } catch (cause) {
     throw new CheckpointError(`${path}: the configuration in its metadata is not JSON; the file is damaged`, { cause });
   }
+  const ranks = Number(metadata['ranks']);
   return {
     ...{ step, seed, data: metadata['data'] ?? 'unknown', tensors },
     ...(parsed !== undefined && { config: parsed }),
+    ...(Number.isSafeInteger(ranks) && ranks > 0 && { ranks }),
   };
 }
 

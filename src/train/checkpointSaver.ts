@@ -25,6 +25,8 @@ export interface CheckpointSaverOptions {
   readonly config: TrainConfig;
   /** Fingerprint of the photographs. */
   readonly data: string;
+  /** Processes that share each batch. */
+  readonly ranks: number;
   readonly totalSteps: number;
   /** Step of the checkpoint from which the run resumes; -1 without one. */
   readonly resumed: number;
@@ -39,7 +41,7 @@ export interface CheckpointSaverOptions {
 const SOON = 5;
 
 export function createCheckpointSaver(options: CheckpointSaverOptions): CheckpointSaver {
-  const { run, config, data, totalSteps, resumed, curves, state, recorder, progress } = options;
+  const { run, config, data, ranks, totalSteps, resumed, curves, state, recorder, progress } = options;
   const { every, keep, best } = config.checkpoints;
   let saved = resumed;
 
@@ -79,7 +81,7 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
       }
       // A checkpoint that a signal asked for has not run as long as the others: it does not compete.
       const due = step % every === 0 || step === totalSteps;
-      const checkpoint = { step, seed: config.seed, data, config, tensors };
+      const checkpoint = { step, seed: config.seed, data, config, ranks, tensors };
       await saveCheckpoint(run, checkpoint, keep, due ? recorder.score() : undefined);
       saved = step;
       const names = recorder.names();

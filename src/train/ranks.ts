@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Collectives } from '../distributed/collectives.js';
 import { gatherTexts } from '../distributed/gatherTexts.js';
 import { packageVersion } from '../models/packageVersion.js';
@@ -7,14 +6,15 @@ import { env as ortEnv } from '../onnx/runtime.js';
 import { backboneOf, ConfigError, type TrainConfig } from './config.js';
 import { divisorsOf, neighboursIn } from './divisors.js';
 import { microBatchChoices } from './microBatch.js';
+import { stepConfigOf } from './plan.js';
+import { keyDifferences, shown } from './resume.js';
+import { passSize } from './stepConfig.js';
 
 /** What the processes of a distributed training agree on. */
 
 /** @throws ConfigError for a configuration that so many ranks cannot share. */
-export function checkRanks(
-  { batchSize, microBatch, stepsPerRun, model, syncBatchNorm }: TrainConfig,
-  ranks: number,
-): void {
+export function checkRanks(config: TrainConfig, ranks: number): void {
+  const { batchSize, stepsPerRun, syncBatchNorm } = config;
   if (ranks === 1) return;
   if (batchSize % ranks !== 0) {
     const near = neighboursIn(divisorsOf(batchSize), ranks);
@@ -23,10 +23,12 @@ export function checkRanks(
     );
   }
   const own = batchSize / ranks;
-  const norm = headNorm(backboneOf(model));
-  if (microBatch !== undefined && own % microBatch !== 0) {
+  const norm = headNorm(backboneOf(config.model));
+  const pass = passSize(stepConfigOf(config, undefined), ranks);
+  if (own % pass !== 0) {
+    const near = neighboursIn(divisorsOf(batchSize / pass), ranks);
     throw new ConfigError(
-      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${microBatchChoices(own, norm).join(', ')}`,
+      `microBatch ${pass} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks), and batch normalisation takes its statistics over micro-batches; use ${near.join(' or ')} ${near.at(-1) === 1 ? 'rank' : 'ranks'}, or in a new run microBatch ${microBatchChoices(own, norm).join(', ')}`,
     );
   }
   // An explicit microBatch of 1 is found by the configuration.
@@ -51,29 +53,39 @@ export async function checkAgreement(
   { device, photographs }: { readonly device: string; readonly photographs: string },
 ): Promise<void> {
   if (collectives.size === 1) return;
-  // Paths may differ from machine to machine, and the numbers of threads too: they do not change the batches.
-  const { threads, data: given, ...rest } = config;
-  const { labels } = given;
-  const digest = createHash('sha256')
-    .update(JSON.stringify({ ...rest, labels }))
-    .digest('hex')
-    .slice(0, 16);
   const own = {
     'version of vicregl': packageVersion(),
     'version of ONNX Runtime': ortEnv.versions.node,
     device,
-    configuration: digest,
     photographs,
   };
-  const texts = await gatherTexts(collectives, JSON.stringify(own));
-  const all = texts.map((text) => JSON.parse(text) as typeof own);
-  for (const what of Object.keys(own) as (keyof typeof own)[]) {
-    const other = all.findIndex((each) => each[what] !== all[0]![what]);
-    if (other === -1) continue;
+  const texts = await gatherTexts(collectives, JSON.stringify({ own, config: comparable(config) }));
+  const all = texts.map((text) => JSON.parse(text) as { own: typeof own; config: object });
+  const refuse = (what: string, ours: unknown, theirs: unknown, other: number): never => {
     throw new ConfigError(
-      `the ranks differ in their ${what}: ${all[0]![what]} on rank 0, ${all[other]![what]} on rank ${other}; start all with the same`,
+      `the ranks differ in their ${what}: ${ours} on rank 0, ${theirs} on rank ${other}; start all with the same`,
     );
+  };
+  for (const what of Object.keys(own) as (keyof typeof own)[]) {
+    const other = all.findIndex((each) => each.own[what] !== all[0]!.own[what]);
+    if (other !== -1) refuse(what, all[0]!.own[what], all[other]!.own[what], other);
+    // Versions that differ read the same configuration in different ways.
+    if (what !== 'device') continue;
+    for (const [rank, each] of all.entries()) {
+      const [difference] = keyDifferences(all[0]!.config, each.config);
+      if (difference === undefined) continue;
+      const { key, before, now } = difference;
+      refuse(`configuration (${key})`, shown(before), shown(now), rank);
+    }
   }
+}
+
+/** What must be equal: not the paths, which may differ from machine to machine, nor numbers of threads, which do not change the batches. */
+function comparable({ threads: _, data: { labels }, probe, ...rest }: TrainConfig): object {
+  if (probe === undefined) return { ...rest, data: { labels } };
+  // Rank 0 alone reads the photographs of the probes.
+  const { data: _data, test: _test, ...measured } = probe;
+  return { ...rest, data: { labels }, probe: measured };
 }
 
 /** What the ranks tell each other before a step. */

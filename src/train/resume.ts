@@ -2,7 +2,8 @@ import { learningRate } from '../optim/schedule.js';
 import { type Checkpoint, CheckpointError } from './checkpoint.js';
 import { ConfigError, parseRecordedConfig, type TrainConfig } from './config.js';
 import { type Setting, setKeys } from './configFile.js';
-import { scheduleOf } from './plan.js';
+import { scheduleOf, stepConfigOf } from './plan.js';
+import { statisticsSize } from './stepConfig.js';
 
 /** What a resumed run may change, and what has changed since its checkpoint was written. */
 
@@ -38,15 +39,16 @@ function flatten(value: unknown, prefix = ''): [string, unknown][] {
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`));
 }
 
-/** The keys in which two configurations differ, in the order of the first. */
-function keyDifferences(before: TrainConfig, now: TrainConfig): KeyDifference[] {
+/** The keys in which two configurations (or parts of them) differ, in the order of the first. */
+export function keyDifferences(before: object, now: object): KeyDifference[] {
   const [old, current] = [new Map(flatten(before)), new Map(flatten(now))];
   return [...new Set([...old.keys(), ...current.keys()])]
     .map((key) => ({ key, before: old.get(key), now: current.get(key) }))
     .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.now));
 }
 
-const shown = (value: unknown) => (value === undefined ? 'absent' : JSON.stringify(value));
+/** A value of a key in a message. */
+export const shown = (value: unknown) => (value === undefined ? 'absent' : JSON.stringify(value));
 
 /** The configuration that a checkpoint was written with; undefined for one of an older version, which holds none. */
 export function configOf({ step, config }: Checkpoint): TrainConfig | undefined {
@@ -71,11 +73,27 @@ export function checkResumedConfig(checkpoint: Checkpoint, now: TrainConfig): vo
   );
 }
 
+/** How many ranks take a step. */
+const rankCount = (ranks: number): string => (ranks === 1 ? 'one process' : `${ranks} ranks`);
+
+/** What another number of ranks changes; nothing is known of a checkpoint that does not name its own. */
+function rankNotes({ step, ranks: then }: Checkpoint, config: TrainConfig, ranks: number): string[] {
+  if (then === undefined || then === ranks) return [];
+  const stepConfig = stepConfigOf(config, undefined);
+  const [was, is] = [statisticsSize(stepConfig, then), statisticsSize(stepConfig, ranks)];
+  if (was === is) return [];
+  return [
+    `batch normalisation takes its statistics over ${is} photographs (${rankCount(ranks)}), and took them over ${was} until step ${step} ` +
+      `(${rankCount(then)}): the network computes something else from here on; to keep it, go on with ${rankCount(then)}`,
+  ];
+}
+
 /**
- * What the user should know of the keys that changed: which ones, and what that does to the learning rate.
+ * What the user should know of the keys that changed: which ones, and what that does to the learning rate; and of another number of ranks.
  * @param stepsPerEpoch whole batches of the photographs.
+ * @param ranks processes that go on with the run.
  */
-export function resumeNotes(checkpoint: Checkpoint, now: TrainConfig, stepsPerEpoch: number): string[] {
+export function resumeNotes(checkpoint: Checkpoint, now: TrainConfig, stepsPerEpoch: number, ranks: number): string[] {
   const { step } = checkpoint;
   const before = configOf(checkpoint);
   if (before === undefined) {
@@ -84,13 +102,15 @@ export function resumeNotes(checkpoint: Checkpoint, now: TrainConfig, stepsPerEp
         'config.yaml is taken as it stands',
     ];
   }
+  const ofRanks = rankNotes(checkpoint, now, ranks);
   const differences = keyDifferences(before, now);
-  if (differences.length === 0) return [];
+  if (differences.length === 0) return ofRanks;
   const rate = (config: TrainConfig) => learningRate(step, scheduleOf(config, stepsPerEpoch));
   const [was, is] = [rate(before), rate(now)];
   const number = (value: number) => String(Number(value.toPrecision(3)));
   const list = differences.map(({ key, before: old, now: value }) => `${key} ${shown(value)} (was ${shown(old)})`);
   return [
+    ...ofRanks,
     `the run goes on with other keys than the checkpoint of step ${step}: ${list.join(', ')}`,
     ...(was === is
       ? []

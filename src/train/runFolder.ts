@@ -104,11 +104,17 @@ export async function writeRunFolder(
   config: TrainConfig,
   {
     device,
+    threads,
+    ranks,
     step,
     before,
     init,
   }: {
     readonly device: string;
+    /** Threads of the training step; all processors by default. */
+    readonly threads?: number | undefined;
+    /** Processes that share each batch; 1 by default. */
+    readonly ranks?: number;
     readonly step: number;
     readonly before?: TrainConfig | undefined;
     readonly init?: InitialSource | undefined;
@@ -129,7 +135,8 @@ export async function writeRunFolder(
     node: process.version,
     onnxruntime: ortEnv.versions.node,
     device,
-    threads: config.threads ?? availableParallelism(),
+    ranks: ranks ?? 1,
+    threads: threads ?? availableParallelism(),
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? 'unknown',
     memoryBytes: totalmem(),

@@ -44,6 +44,34 @@ describe('the lock of a run', () => {
     await (await lockRun(run)).release();
   });
 
+  it('of an earlier start of the same Slurm job is taken over, on whatever node that was', async () => {
+    const job = (restarts?: string) => ({
+      SLURM_JOB_ID: '77',
+      SLURM_CLUSTER_NAME: 'blue',
+      ...(restarts && { SLURM_RESTART_COUNT: restarts }),
+    });
+    await lockRun(run, job());
+    const written = JSON.parse(await readFile(join(run, 'run.lock'), 'utf8'));
+    assert.deepEqual(written.slurm, { job: 'blue/77', restarts: 0 });
+    // This process lives: it is not overruled, whatever its job.
+    await assert.rejects(lockRun(run, job('1')), { name: 'RunLockError' });
+
+    const gone = { ...written, host: 'node17' };
+    for (const other of [{}, job(), { ...job('1'), SLURM_JOB_ID: '78' }, { ...job('1'), SLURM_CLUSTER_NAME: 'red' }]) {
+      await held(gone);
+      await assert.rejects(lockRun(run, other), /process \d+ on node17 is training into /);
+    }
+    const lock = await lockRun(run, job('1'));
+    assert.deepEqual(JSON.parse(await readFile(join(run, 'run.lock'), 'utf8')), {
+      ...written,
+      slurm: { job: 'blue/77', restarts: 1 },
+    });
+    assert.deepEqual(await readdir(run), ['run.lock']);
+    await held({ ...gone, slurm: { job: 'blue/77', restarts: 2 } });
+    await assert.rejects(lockRun(run, job('1')), { name: 'RunLockError' });
+    await lock.release();
+  });
+
   it('of another machine, or one that cannot be read, is reported and kept', async () => {
     await held({ pid: 1, host: 'elsewhere' });
     await assert.rejects(

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { writeOutput } from '../files/output.js';
-import { LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
+import { type JobEnvironment, LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
 
 /** Keeps a second process from training into a run folder: `run.lock` names the process that does. */
 
@@ -23,13 +23,14 @@ function busy(run: string, { path, holder, here }: LockHeldError): string {
 }
 
 /**
- * Takes the lock of an existing run folder. One whose process has ended on this machine is taken over.
+ * Takes the lock of an existing run folder. One whose process has ended is taken over: one of this machine, or of an earlier start of the
+ * same Slurm job.
  * @throws RunLockError naming the process that has it, and the file to remove if that cannot be checked from here; OutputError.
  */
-export async function lockRun(run: string): Promise<RunLock> {
+export async function lockRun(run: string, environment: JobEnvironment = process.env): Promise<RunLock> {
   try {
     const path = runLockPath(run);
-    return await writeOutput('the run folder', path, () => takeLock(path));
+    return await writeOutput('the run folder', path, () => takeLock(path, environment));
   } catch (error) {
     if (error instanceof LockHeldError) throw new RunLockError(busy(run, error), { cause: error });
     throw error;

@@ -1,3 +1,4 @@
+import { headNorm } from '../nn/backbone.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { stateName, updatedName } from '../optim/state.js';
 import type { LossConfig } from '../vicregl/loss.js';
@@ -33,6 +34,26 @@ export function isMicroBatched<C extends Pick<StepConfig, 'batchSize' | 'microBa
   config: C,
 ): config is C & { readonly microBatch: number } {
   return config.microBatch !== undefined && config.microBatch !== config.batchSize;
+}
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/**
+ * Photographs of one forward pass of a rank. Where the network normalises each photograph alone, microBatch only bounds the memory, and passes
+ * are as large as the rank's part of the batch allows; where it normalises over a batch, passes are those that were asked for. A
+ * microBatch of the whole batch asks for no parts.
+ */
+export function passSize({ model, batchSize, microBatch }: StepConfig, ranks: number): number {
+  const own = batchSize / ranks;
+  if (microBatch === undefined || microBatch === batchSize) return own;
+  return headNorm(model.backbone) === 'layer' ? gcd(microBatch, own) : microBatch;
+}
+
+/** Photographs over which batch normalisation takes its statistics; undefined for a network without it. */
+export function statisticsSize(config: StepConfig, ranks: number): number | undefined {
+  const { model, syncBatchNorm = true } = config;
+  if (headNorm(model.backbone) === 'layer') return undefined;
+  return passSize(config, ranks) * (syncBatchNorm ? ranks : 1);
 }
 
 export const stepNames = {

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { parse, parseDocument, stringify } from 'yaml';
 import { numbers } from '../../test/support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
+import type { Collectives } from '../distributed/collectives.js';
+import { createInMemoryGroup } from '../distributed/inMemory.js';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import { tensorBytes } from '../tensor/tensor.js';
 import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
 import { parseRecordedConfig } from './config.js';
+import { resumeNotes } from './resume.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
 import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
-import type { TrainResult } from './trainer.js';
+import { type TrainResult, train } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
 const TERMS = [
@@ -90,7 +93,10 @@ describe('train', () => {
     ]);
     assert.deepEqual(await readRunConfig(run), config);
     const environment = JSON.parse(await readFile(join(run, 'environment.json'), 'utf8'));
-    assert.deepEqual([environment.threads, environment.node, environment.device], [1, process.version, 'cpu']);
+    assert.deepEqual(
+      [environment.ranks, environment.threads, environment.node, environment.device],
+      [1, 1, process.version, 'cpu'],
+    );
     assert.ok(environment.cores >= 1 && environment.memoryBytes > 2 ** 20);
 
     const log = await steps(run);
@@ -530,6 +536,43 @@ describe('a resumed run', () => {
     assert.equal(await readFile(join(run, 'config.until-step-4.yaml'), 'utf8'), before);
   });
 
+  it('notes that another number of ranks changes the statistics of batch normalisation, where it does', async () => {
+    const model = { architecture: 'resnet_basic', depths: [1, 1], widths: [8, 16], expander: [24, 24], dropPath: 0 };
+    const given = { batchSize: 8, model, loss: { alpha: 1 } };
+    const notesOf = (keys: object, ranks: number, then?: number) => {
+      const config = tinyConfig(photographs, { ...given, ...keys });
+      const checkpoint = { step: 4, seed: 3, data: '', config: JSON.parse(JSON.stringify(config)), tensors: new Map() };
+      return resumeNotes({ ...checkpoint, ...(then !== undefined && { ranks: then }) }, config, 2, ranks);
+    };
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2, 1), [
+      'batch normalisation takes its statistics over 4 photographs (2 ranks), and took them over 2 until step 4 (one process): the network computes something else from here on; to keep it, go on with one process',
+    ]);
+    assert.match(
+      notesOf({ syncBatchNorm: false }, 1, 4).join(),
+      /over 8 photographs \(one process\).* 2 until step 4 \(4 ranks\)/,
+    );
+    // The whole batch on any ranks, the same ranks, an older checkpoint, and a network without batch normalisation.
+    assert.deepEqual(notesOf({}, 4, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2 }, 2), []);
+    assert.deepEqual(notesOf({ microBatch: 2, model: tinyKeys('').model }, 2, 1), []);
+  });
+
+  it('records the ranks of its steps, and the threads that the caller gives', async () => {
+    const run = newRun();
+    const { threads: _, ...config } = tinyConfig(photographs, { epochs: 0, warmupEpochs: 0 });
+    await Promise.all(
+      createInMemoryGroup(2).map((collectives) =>
+        train(config, {
+          ...{ run, device: 'cpu', resume: false, curves: false, collectives, threads: 3 },
+          createProgress: () => ({ step: () => undefined, note: () => undefined, stop: () => undefined }),
+        }),
+      ),
+    );
+    const { ranks, threads } = JSON.parse(await readFile(join(run, 'environment.json'), 'utf8'));
+    assert.deepEqual([ranks, threads, (await loadCheckpoint(run)).ranks], [2, 3, 2]);
+  });
+
   it('continues with a note from a checkpoint of an older version, which lacks the configuration', async () => {
     const run = await copyOf(plain);
     const file = join(run, 'checkpoints/step-00000004.safetensors');
@@ -803,6 +846,34 @@ describe('train rejects', () => {
       name: 'DataError',
       message: /nowhere cannot be opened/,
     });
+    await assert.rejects(readdir(run), { code: 'ENOENT' });
+  });
+
+  it('photographs that are broken on one rank alone, before rank 0 makes the run folder', async () => {
+    const run = newRun();
+    const broken = join(root, 'broken-on-a-rank');
+    for (const name of names) {
+      await mkdir(dirname(join(broken, name)), { recursive: true });
+      await writeFile(join(broken, name), 'no photograph');
+    }
+    const [leader, other] = createInMemoryGroup(2) as [Collectives, Collectives];
+    const trained = (collectives: Collectives, source: string) =>
+      train(tinyConfig(source), {
+        ...{ run, device: 'cpu', resume: false, collectives },
+        createProgress: () => ({ step: () => undefined, note: () => undefined, stop: () => undefined }),
+      });
+    const outcomes = await Promise.allSettled([
+      trained(leader, photographs),
+      trained(other, broken).catch((error: unknown) => {
+        // As the command does.
+        other.abort(1);
+        throw error;
+      }),
+    ]);
+    assert.deepEqual(
+      outcomes.map((each) => each.status === 'rejected' && (each.reason as Error).name),
+      ['Error', 'DataError'],
+    );
     await assert.rejects(readdir(run), { code: 'ENOENT' });
   });
 

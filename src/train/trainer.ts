@@ -194,7 +194,7 @@ async function trainIn(
     const checkpoint = leads && resume ? await resumedCheckpoint(options, config, data) : undefined;
     const loader = keep(createLoader(loaderOptionsOf(config, source, collectives)));
     const { stepsPerEpoch } = loader;
-    const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
+    const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch, collectives.size) : [];
     const initial = initialState(stepConfig, checkpoint, given);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
@@ -226,6 +226,8 @@ async function trainIn(
     }
     // The folder is claimed only after the source, its photographs, the graph and the device have proved usable.
     const first = start < totalSteps ? await loader.batch(start) : undefined;
+    // On all ranks: one whose photographs are broken ends the others here.
+    await collectives.barrier();
     const common = { config, schedule, loader: beginningWith(first, loader), runner, probes, collectives };
     if (!leads) {
       const steps = await trainSteps(start, { ...common, ...silent }, signal);
@@ -234,7 +236,8 @@ async function trainIn(
     await claim();
     if (resume) await goBackTo(run, start);
     const before = checkpoint && configOf(checkpoint);
-    await writeRunFolder(run, config, { device, step: start, before, init: given?.source });
+    const { size: ranks } = collectives;
+    await writeRunFolder(run, config, { device, threads, ranks, step: start, before, init: given?.source });
     const recorder = keep(await openRunRecorder(run, config, start));
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
@@ -243,7 +246,7 @@ async function trainIn(
       progress.note(`warning: ${warning}`);
     }
     const saver = createCheckpointSaver({
-      ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
+      ...{ run, config, data, ranks, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
     });
     // A run that is stopped before its first checkpoint resumes from here: the given weights are not read again.

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { faultsOf } from '../support/kubernetesSchemas.js';
 import { long } from '../support/longTests.js';
@@ -78,6 +81,65 @@ async function trainBySlurm(mpi: string): Promise<void> {
     await rm(scratch, { recursive: true });
   }
 }
+
+/** Writes programs for the scripts' PATH. @param programs shell scripts by name */
+async function writePrograms(folder: string, programs: Readonly<Record<string, string>>): Promise<NodeJS.ProcessEnv> {
+  await mkdir(folder);
+  for (const [name, script] of Object.entries(programs)) {
+    await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+  return { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
+}
+
+test('the Slurm job is requeued where the folder above the run does not exist yet, and gives each task its processors', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'vicregl-sbatch-'));
+  try {
+    const calls = join(scratch, 'calls');
+    const env = await writePrograms(join(scratch, 'bin'), {
+      srun: `echo "srun $*" >> '${calls}'; mkdir -p "$OUT"; echo 'stopped early; continue'`,
+      scontrol: `echo "scontrol $*" >> '${calls}'`,
+      sleep: 'exit 0',
+    });
+    const start = async (more: Readonly<Record<string, string>>) => {
+      const place = { env: { ...env, SLURM_JOB_ID: '7', CONFIG: 'c.yaml', ...more } };
+      await promisify(execFile)('bash', ['deploy/train.sbatch', '--device', 'cuda'], place);
+      const [srun, requeue] = (await readFile(calls, 'utf8')).trim().split('\n').slice(-2);
+      assert.equal(requeue, 'scontrol requeue 7');
+      return srun!;
+    };
+    const out = join(scratch, 'new/parent/run');
+    const given = await start({ OUT: out, SLURM_CPUS_PER_TASK: '8' });
+    assert.match(given, /^srun --mpi=pmix --kill-on-bad-exit=1 --cpus-per-task=8 \S*vicregl train --distributed mpi /);
+    assert.ok(given.endsWith(` --out ${out} --config c.yaml --device cuda`), given);
+    assert.doesNotMatch(await start({ OUT: join(scratch, 'other'), SLURM_CPUS_PER_TASK: '' }), /cpus-per-task/);
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+});
+
+test('the launcher of the MPI job passes SIGTERM on as USR2 at once, and ends as mpirun does otherwise', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'vicregl-launcher-'));
+  try {
+    const job = parse(await readFile('deploy/kubernetes-train.yml', 'utf8'));
+    const [script] = job.spec.mpiReplicaSpecs.Launcher.template.spec.containers[0].args as [string];
+    const started = join(scratch, 'started');
+    const saved = join(scratch, 'saved');
+    const waiting = `trap 'touch ${saved}; exit 0' USR2; touch ${started}; while :; do sleep 0.05; done`;
+    const env = await writePrograms(join(scratch, 'bin'), { mpirun: `[ -z "$ENDS" ] || exit $ENDS; ${waiting}` });
+    for (const code of [0, 3]) {
+      const child = spawn('/bin/sh', ['-c', script], { env: { ...env, ENDS: String(code) }, stdio: 'ignore' });
+      assert.deepEqual(await once(child, 'exit'), [code, null]);
+    }
+    const child = spawn('/bin/sh', ['-c', script], { env: { ...env, ENDS: '' }, stdio: 'ignore' });
+    await until(() => existsSync(started));
+    child.kill('SIGTERM');
+    // A failure, so that the operator starts the launcher again.
+    assert.deepEqual(await once(child, 'exit'), [143, null]);
+    assert.ok(existsSync(saved));
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+});
 
 test('the MPI job starts a rank for each GPU, resumes, and its pods agree with the schema', async () => {
   const job = parse(await readFile('deploy/kubernetes-train.yml', 'utf8')) as {

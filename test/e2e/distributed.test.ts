@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { readRunLog } from '../../src/train/runLog.js';
@@ -32,18 +34,33 @@ const skip = (name: keyof typeof launchers): { skip?: string } => {
 
 let scratch: string;
 let config: string;
+/** The command as npm installs it, which the documents give to launchers. */
+let installed: string;
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'vicregl-distributed-'));
   config = await writeRankConfig(scratch, 5);
+  installed = join(scratch, 'node_modules/.bin/vicregl');
+  await mkdir(dirname(installed), { recursive: true });
+  await symlink(bin, installed);
 });
 after(() => rm(scratch, { recursive: true }));
 
 /** The command line of so many ranks. */
 const ranks = (name: keyof typeof launchers, count: number, ...flags: string[]): [string, string[]] => {
   const [program, ...given] = launchers[name];
-  const command = [process.execPath, bin, 'train', '--distributed', 'mpi', ...flags];
-  return [program, [...given, '-n', String(count), ...command]];
+  return [program, [...given, '-n', String(count), installed, 'train', '--distributed', 'mpi', ...flags]];
 };
+
+/** Ids of the processes that are ranks of a run. */
+async function ranksOf(run: string): Promise<number[]> {
+  const { stdout } = await execute('pgrep', ['-f', `train --distributed mpi .*${run}`]);
+  const nodes: number[] = [];
+  for (const pid of stdout.trim().split('\n')) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (/^(\S*\/)?node$/.test(command.split('\0')[0]!)) nodes.push(Number(pid));
+  }
+  return nodes;
+}
 
 /** Starts ranks, and resolves when `steps` steps are logged. */
 async function started(run: string, steps: number, [program, args]: [string, string[]]): Promise<ChildProcess> {
@@ -54,6 +71,31 @@ async function started(run: string, steps: number, [program, args]: [string, str
   });
   return child;
 }
+
+test('a rank has more pool threads than a loader, unless UV_THREADPOOL_SIZE is set', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  const probe = join(scratch, 'probe.cjs');
+  // Threads are made at the pool's first use: here, if nothing has used it before.
+  await writeFile(
+    probe,
+    `const fs = require('node:fs');
+    process.on('exit', () => {
+      fs.readFile(__filename, () => undefined);
+      console.log('threads', fs.readdirSync('/proc/self/task').length);
+    });`,
+  );
+  const threads = async (size: string | undefined, ...flags: string[]) => {
+    const { UV_THREADPOOL_SIZE: _, ...others } = process.env;
+    const env = { ...others, ...(size !== undefined && { UV_THREADPOOL_SIZE: size }) };
+    const { stdout } = await execute(process.execPath, ['--require', probe, bin, 'train', ...flags, '--help'], { env });
+    return Number(/^threads (\d+)$/m.exec(stdout)![1]);
+  };
+  const usual = await threads(undefined);
+  assert.equal((await threads(undefined, '--distributed', 'mpi')) - usual, 64);
+  assert.equal((await threads(undefined, '--distributed=mpi')) - usual, 64);
+  assert.equal((await threads('6', '--distributed', 'mpi')) - usual, 2);
+});
 
 for (const name of ['Open MPI', 'MPICH'] as const) {
   describe(`training by ${name}`, skip(name), () => {
@@ -87,16 +129,29 @@ for (const name of ['Open MPI', 'MPICH'] as const) {
       assert.ok((await weightDifference(whole, run)) < 1e-4);
     });
 
+    test('ends with code 0 if a signal reaches a rank that has stopped already, while rank 0 still saves', async () => {
+      const run = join(scratch, `${name}-late`);
+      const endless = ['--config', config, '--set', 'epochs=5000', '--out', run];
+      const child = await started(run, 2, ranks(name, 2, ...endless));
+      const first = (JSON.parse(await readFile(join(run, 'run.lock'), 'utf8')) as { pid: number }).pid;
+      const second = (await ranksOf(run)).find((pid) => pid !== first)!;
+      process.kill(first, 'SIGUSR2');
+      await until(async () => existsSync(join(run, 'checkpoints')));
+      // Rank 0 stands in the middle of saving: rank 1 has stopped, and waits for it.
+      process.kill(first, 'SIGSTOP');
+      await delay(1000);
+      process.kill(second, 'SIGUSR2');
+      await delay(1000);
+      process.kill(first, 'SIGCONT');
+      assert.deepEqual(await once(child, 'exit'), [0, null]);
+      assert.equal((await listCheckpoints(run)).length, 1);
+    });
+
     test('ends on all ranks when one is killed', async () => {
       const run = join(scratch, `${name}-killed`);
       const endless = ['--config', config, '--set', 'epochs=5000', '--out', run];
       const child = await started(run, 2, ranks(name, 2, ...endless));
-      const { stdout } = await execute('pgrep', ['-f', `train --distributed mpi .*${run}$`]);
-      const nodes: number[] = [];
-      for (const pid of stdout.trim().split('\n')) {
-        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-        if (command.startsWith(process.execPath)) nodes.push(Number(pid));
-      }
+      const nodes = await ranksOf(run);
       assert.equal(nodes.length, 2);
       process.kill(nodes[1]!, 'SIGKILL');
       const [code] = (await once(child, 'exit')) as [number];

@@ -18,7 +18,7 @@ import { loadExperiment } from '../../src/experiments/experiment.js';
 import { readTokens } from '../../src/serve/operations/auth/tokensFile.js';
 import { trainConfigSchema } from '../../src/train/config.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
-import { allSnippets, commandsOf, type Snippet, snippetsOf, wordsOf } from '../support/snippets.js';
+import { allSnippets, commandsOf, documents, type Snippet, snippetsOf, wordsOf } from '../support/snippets.js';
 import { vicreglInHostAt } from '../support/vicregl.js';
 
 /**
@@ -79,6 +79,12 @@ test('every block has a tested language or states why it is not run', () => {
     of('ts').length >= 4 && of('mermaid').length >= 2 && of('python').length >= 5 && of('sh').length >= 40,
     'the blocks are found',
   );
+});
+
+test('launchers of ranks start the command itself: npx would die of the signal that saves a run', async () => {
+  for (const { file, text } of await documents()) {
+    assert.doesNotMatch(text, /\b(mpirun|srun)\b[^`\n]*\bnpx\b/, file);
+  }
 });
 
 test('blocks are found by their fences, with the comment before them', () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { bin, startServedProcess } from '../support/servedProcess.js';
@@ -42,6 +42,7 @@ const producers: Readonly<Record<string, Producer>> = {
       const program = join(scratch, 'unbuilt', 'bin', 'vicregl.js');
       await mkdir(join(scratch, 'unbuilt', 'bin'), { recursive: true });
       await copyFile(bin, program);
+      await copyFile(join(dirname(bin), 'package.json'), join(dirname(program), 'package.json'));
       await writeFile(join(scratch, 'unbuilt', 'package.json'), '{"type":"module"}');
       return vicreglIn({ program }, 'model');
     },
