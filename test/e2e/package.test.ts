@@ -47,7 +47,7 @@ describe('the packed files', () => {
     const pages = await filesIn('dist/web');
     assert.ok(pages.includes('dist/web/index.html') && pages.includes('dist/web/runs.html'));
     const expected = [
-      ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'bin/vicregl.js'],
+      ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'bin/package.json', 'bin/vicregl.js'],
       ...(await filesIn('proto')),
       ...(await filesIn('recipes')),
       ...(await filesIn('experiments')),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { describe, test } from 'node:test';
@@ -47,14 +47,17 @@ function linksOf(file: string, text: string): Link[] {
     });
 }
 
+const textAt = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
+
 /** The links of documents whose target does not exist. */
 function broken(documents: readonly { readonly file: string; readonly text: string }[]): string[] {
   return documents.flatMap(({ file, text }) =>
     linksOf(file, text)
       .filter(({ path, anchor }) => {
         if (anchor === undefined) return !existsSync(path);
-        const target = documents.find((each) => each.file === path);
-        return target === undefined || !anchorsOf(target.text).has(anchor);
+        // Pages without commands, such as the cards of models, are not among the documents.
+        const target = documents.find((each) => each.file === path)?.text ?? textAt(path);
+        return target === undefined || !anchorsOf(target).has(anchor);
       })
       .map(({ path, anchor }) => `${file}: ${path}${anchor === undefined ? '' : `#${anchor}`}`),
   );
