@@ -1,4 +1,5 @@
 import type { Grid } from '../image/geometry.js';
+import { type BilinearTap, bilinearTap } from '../tensor/bilinearTap.js';
 import { forEachSlice } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { FeatureOpError } from './featureOpError.js';
@@ -55,26 +56,11 @@ export function upsampledGrid(grid: Grid, { rows, columns }: MapSize): Grid {
   };
 }
 
-/** Where one position of the enlarged axis lies between two cells of the map. */
-interface Tap {
-  readonly low: number;
-  readonly high: number;
-  /** Weight of `high`, 0 to 1. */
-  readonly weight: number;
-}
-
-/** As PyTorch's area_pixel_compute_source_index with align_corners false: cell edges lie on cell edges. */
-function tapAt(position: number, cells: number, enlarged: number): Tap {
-  const at = Math.max(0, ((position + 0.5) * cells) / enlarged - 0.5);
-  const low = Math.min(Math.floor(at), cells - 1);
-  return { low, high: Math.min(low + 1, cells - 1), weight: Math.min(1, at - low) };
-}
-
 /** Writes the vector between four cells of a map [rows, columns, C] to `to`. */
 function interpolate(
   { shape, data }: Tensor<'float32'>,
-  down: Tap,
-  across: Tap,
+  down: BilinearTap,
+  across: BilinearTap,
   to: Float32Array,
   start: number,
 ): void {
@@ -108,10 +94,10 @@ export function* upsample(
   const [rows = 0, columns = 0, channels = 0] = map.shape;
   const { firstRow, firstColumn, rows: height, columns: width } = window;
   const enlarged = new Float32Array(height * width * channels);
-  const across = Array.from({ length: width }, (_, i) => tapAt(firstColumn + i, columns, size.columns));
+  const across = Array.from({ length: width }, (_, i) => bilinearTap(firstColumn + i, columns, size.columns));
   yield* forEachSlice(height, width * channels, (first, end) => {
     for (let row = first; row < end; row++) {
-      const down = tapAt(firstRow + row, rows, size.rows);
+      const down = bilinearTap(firstRow + row, rows, size.rows);
       for (const [column, tap] of across.entries()) {
         interpolate(map, down, tap, enlarged, (row * width + column) * channels);
       }
@@ -136,7 +122,13 @@ export function* upsampleCells(
   yield* forEachSlice(cells.length, channels, (first, end) => {
     for (let i = first; i < end; i++) {
       const { row, column } = cells[i]!;
-      interpolate(map, tapAt(row, rows, size.rows), tapAt(column, columns, size.columns), picked, i * channels);
+      interpolate(
+        map,
+        bilinearTap(row, rows, size.rows),
+        bilinearTap(column, columns, size.columns),
+        picked,
+        i * channels,
+      );
     }
   });
   return tensor('float32', [cells.length, channels], picked);

@@ -1,5 +1,6 @@
 import { type BackboneConfig, headNorm } from '../nn/backbone.js';
 import { divisorsOf, neighboursIn } from './divisors.js';
+import { isMicroBatched, type StepConfig, statisticsSize } from './stepConfig.js';
 
 /** Sizes of micro-batches, and what they do to batch normalisation. */
 
@@ -37,16 +38,10 @@ export const partStatistics = (over: number, batchSize: number): string =>
   'which makes it a different network function';
 
 /** A warning for micro-batches of a network with batch normalisation. @param ranks among which each batch is shared */
-export function microBatchWarning(
-  {
-    batchSize,
-    microBatch,
-    syncBatchNorm,
-  }: { readonly batchSize: number; readonly microBatch?: number | undefined; readonly syncBatchNorm: boolean },
-  backbone: BackboneConfig,
-  ranks: number,
-): string | undefined {
-  if (microBatch === undefined || headNorm(backbone) !== 'batch') return undefined;
-  const over = microBatch * (syncBatchNorm ? ranks : 1);
-  return over < batchSize ? `with microBatch ${microBatch} ${partStatistics(over, batchSize)}` : undefined;
+export function microBatchWarning(config: StepConfig, ranks: number): string | undefined {
+  if (!isMicroBatched(config)) return undefined;
+  const over = statisticsSize(config, ranks) ?? config.batchSize;
+  return over < config.batchSize
+    ? `with microBatch ${config.microBatch} ${partStatistics(over, config.batchSize)}`
+    : undefined;
 }

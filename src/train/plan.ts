@@ -139,7 +139,7 @@ export function checkDevice({ precision }: TrainConfig, device: Provider): void 
  * @param ranks the processes that share each batch
  */
 export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, device: Provider, ranks = 1): string[] {
-  const ofMicroBatch = microBatchWarning(config, backboneOf(config.model), ranks);
+  const ofMicroBatch = microBatchWarning(stepConfigOf(config, undefined), ranks);
   const ofPrecision = precisionWarning(config.precision, device);
   return [
     ...rateWarnings(config.optimizer.kind, config, schedule),

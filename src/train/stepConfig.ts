@@ -43,10 +43,10 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
  * are as large as the rank's part of the batch allows; where it normalises over a batch, passes are those that were asked for. A
  * microBatch of the whole batch asks for no parts.
  */
-export function passSize({ model, batchSize, microBatch }: StepConfig, ranks: number): number {
-  const own = batchSize / ranks;
-  if (microBatch === undefined || microBatch === batchSize) return own;
-  return headNorm(model.backbone) === 'layer' ? gcd(microBatch, own) : microBatch;
+export function passSize(config: StepConfig, ranks: number): number {
+  const own = config.batchSize / ranks;
+  if (!isMicroBatched(config)) return own;
+  return headNorm(config.model.backbone) === 'layer' ? gcd(config.microBatch, own) : config.microBatch;
 }
 
 /** Photographs over which batch normalisation takes its statistics; undefined for a network without it. */

@@ -1,11 +1,11 @@
-import { IGNORED } from '../../heads/pixelCrossEntropy.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
+import type { Size } from '../../image/types.js';
 import { float16ToFloat32 } from '../../tensor/float16.js';
 import type { RandomStream } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { CropSource } from './cropSource.js';
 import { type FrozenMaps, type ImageMaps, viewOf } from './frozenMaps.js';
-import { type LabelMask, rescaledMask } from './labelMask.js';
+import { type CroppedPart, copyLabels } from './labelMask.js';
 import { seenSize } from './seenSize.js';
 import type { CheckedPair, SegmentationData } from './segmentationData.js';
 
@@ -34,27 +34,19 @@ function copyMap({ shape, data, dtype }: Tensor, top: number, left: number, side
   }
 }
 
-/** Copies a crop of the labels to `target` [crop, crop]; padding is ignored. */
-function copyLabels(
-  mask: LabelMask,
+/** What of a photograph of a size a crop shows: its window without the padding. */
+function partOf(
+  size: Size,
   { windows }: Pick<ImageMaps, 'windows'>,
   { view, top, left }: CropPlace,
   crop: number,
-  target: Uint8Array,
-): void {
+): CroppedPart {
   const window = windows[view % windows.length]!;
   const flip = view >= windows.length;
-  target.fill(IGNORED);
-  const rows = Math.min(crop, window.height - top);
-  const columns = Math.min(crop, window.width - left);
-  for (let row = 0; row < rows; row++) {
-    const line = (window.top + top + row) * mask.width + window.left;
-    const to = row * crop;
-    for (let column = 0; column < columns; column++) {
-      const x = left + column;
-      target[to + column] = mask.data[line + (flip ? window.width - 1 - x : x)]!;
-    }
-  }
+  const [width, height] = [Math.min(crop, window.width - left), Math.min(crop, window.height - top)];
+  // A mirrored window is cropped from its right.
+  const start = flip ? window.width - left - width : left;
+  return { size, keep: { left: window.left + start, top: window.top + top, width, height }, flip };
 }
 
 /**
@@ -78,8 +70,7 @@ export function frozenCrops(
       await Promise.all(
         wanted.map(async ({ index, random }, b) => {
           const pair = pairs[index]!;
-          const [found, own] = await Promise.all([frozen.of(index), labels(pair)]);
-          const mask = rescaledMask(own, seenSize(pair.size, shortest));
+          const [found, mask] = await Promise.all([frozen.of(index), labels(pair)]);
           const place = placeOf(found, crop, coarsest, random);
           maps.forEach(({ name, stride }, i) => {
             const all = target.features[i]!;
@@ -89,7 +80,12 @@ export function frozenCrops(
               all.subarray(b * length, (b + 1) * length),
             );
           });
-          copyLabels(mask, found, place, crop, target.labels.subarray(b * crop * crop, (b + 1) * crop * crop));
+          copyLabels(
+            mask,
+            partOf(seenSize(pair.size, shortest), found, place, crop),
+            crop,
+            target.labels.subarray(b * crop * crop, (b + 1) * crop * crop),
+          );
         }),
       );
     },

@@ -3,7 +3,7 @@ import { IGNORED } from '../../heads/pixelCrossEntropy.js';
 import { ImageError } from '../../image/imageError.js';
 import { decodeEqualChannels, decodeMask } from '../../image/mask.js';
 import { pngHeader } from '../../image/png.js';
-import type { Size } from '../../image/types.js';
+import type { Rectangle, Size } from '../../image/types.js';
 
 /** Index masks: PNG files whose grey levels or palette indices are labels. */
 
@@ -12,21 +12,27 @@ export interface LabelMask extends Size {
   readonly data: Uint8Array;
 }
 
-/** A mask at another size: each pixel has the label of the nearest one. */
-export function rescaledMask(mask: LabelMask, { width, height }: Size): LabelMask {
-  if (width === mask.width && height === mask.height) return mask;
-  const columns = Int32Array.from({ length: width }, (_, x) => nearestPixel(x, width, mask.width));
-  const data = new Uint8Array(width * height);
-  for (let row = 0; row < height; row++) {
-    const line = nearestPixel(row, height, mask.height) * mask.width;
-    for (let x = 0; x < width; x++) data[row * width + x] = mask.data[line + columns[x]!]!;
-  }
-  return { width, height, data };
+/** Which part of a photograph, at a size that may not be its own, a crop shows. */
+export interface CroppedPart {
+  /** Size of the photograph in pixels. */
+  readonly size: Size;
+  /** What of it is kept: smaller than the crop where the photograph is. */
+  readonly keep: Rectangle;
+  /** Whether it is mirrored left to right. */
+  readonly flip: boolean;
 }
 
-/** Along one axis, the pixel of `from` that is nearest to pixel `at` of `to`. */
-export function nearestPixel(at: number, to: number, from: number): number {
-  return Math.floor(((at + 0.5) * from) / to);
+/** Copies the labels of a crop to `target` [crop, crop]: of each pixel that of the nearest one in the mask. What is padded is ignored. */
+export function copyLabels(mask: LabelMask, { size, keep, flip }: CroppedPart, crop: number, target: Uint8Array): void {
+  target.fill(IGNORED);
+  const nearest = (at: number, scaled: number, side: number) => Math.floor(((at + 0.5) * side) / scaled);
+  const columns = Int32Array.from({ length: keep.width }, (_, x) =>
+    nearest(keep.left + (flip ? keep.width - 1 - x : x), size.width, mask.width),
+  );
+  for (let row = 0; row < keep.height; row++) {
+    const line = nearest(keep.top + row, size.height, mask.height) * mask.width;
+    for (let x = 0; x < keep.width; x++) target[row * crop + x] = mask.data[line + columns[x]!]!;
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Rectangle, Size } from '../../image/types.js';
+import { bilinearTap } from '../../tensor/bilinearTap.js';
 import type { LogitRows } from './logitBand.js';
 
 /** The most likely label of every pixel of a photograph, from logits that come row by row. */
@@ -36,14 +37,7 @@ function coverage(length: number, parts: Iterable<readonly [start: number, lengt
   return counts;
 }
 
-/** Positions of `to` pixels among `from`, as PyTorch's `interpolate(mode='bilinear', align_corners=False)` has them. */
-function positions(to: number, from: number) {
-  return Array.from({ length: to }, (_, i) => {
-    const at = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const first = Math.min(from - 1, Math.floor(at));
-    return { first, second: Math.min(from - 1, first + 1), share: at - first };
-  });
-}
+const taps = (from: number, to: number) => Array.from({ length: to }, (_, i) => bilinearTap(i, from, to));
 
 /**
  * Labels at the photograph's own size, of logits of a rescaled photograph: these are averaged over the windows, resized bilinearly and
@@ -52,8 +46,8 @@ function positions(to: number, from: number) {
  */
 export function resizedLabels(own: Size, seen: Size, windows: readonly Rectangle[]): LogitLabels {
   const labels = new Uint8Array(own.width * own.height);
-  const down = positions(own.height, seen.height);
-  const across = positions(own.width, seen.width);
+  const down = taps(seen.height, own.height);
+  const across = taps(seen.width, own.width);
   const columnWindows = coverage(
     seen.width,
     windows.map(({ left, width }) => [left, width] as const),
@@ -70,19 +64,19 @@ export function resizedLabels(own: Size, seen: Size, windows: readonly Rectangle
     for (let k = 0; k < classes; k++) {
       const line = k * plane + row * width;
       for (let x = 0; x < own.width; x++) {
-        const { first, second, share } = across[x]!;
-        const left = sums[line + first]! / columnWindows[first]!;
-        const right = sums[line + second]! / columnWindows[second]!;
-        current[k * own.width + x] = (left + (right - left) * share) / windowsOfRow;
+        const { low, high, weight } = across[x]!;
+        const left = sums[line + low]! / columnWindows[low]!;
+        const right = sums[line + high]! / columnWindows[high]!;
+        current[k * own.width + x] = (left + (right - left) * weight) / windowsOfRow;
       }
     }
   }
 
-  function label(upper: Float32Array, share: number, classes: number): void {
+  function label(upper: Float32Array, weight: number, classes: number): void {
     for (let x = 0; x < own.width; x++) {
       let [best, most] = [0, Number.NEGATIVE_INFINITY];
       for (let i = x, k = 0; k < classes; k++, i += own.width) {
-        const value = upper[i]! + (current[i]! - upper[i]!) * share;
+        const value = upper[i]! + (current[i]! - upper[i]!) * weight;
         if (value > most) [best, most] = [k, value];
       }
       labels[next * own.width + x] = best;
@@ -98,9 +92,9 @@ export function resizedLabels(own: Size, seen: Size, windows: readonly Rectangle
         [previous, current] = [current, previous.length === size ? previous : new Float32Array(size)];
         widen(finished, row, rowWindows[at]!);
         // All rows of the photograph whose lower neighbour this is.
-        for (; next < own.height && down[next]!.second <= at; next++) {
-          const { first, share } = down[next]!;
-          label(first === at ? current : previous, share, finished.classes);
+        for (; next < own.height && down[next]!.high <= at; next++) {
+          const { low, weight } = down[next]!;
+          label(low === at ? current : previous, weight, finished.classes);
         }
       }
     },

@@ -1,3 +1,4 @@
+import { bilinearTap } from '../../tensor/bilinearTap.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { emitOne, type Value } from '../graph.js';
 import { formatShape, GraphError } from '../shapes.js';
@@ -17,12 +18,9 @@ import { reshape } from './shape.js';
 export function bilinearMatrix(from: number, to: number): Float64Array {
   const matrix = new Float64Array(to * from);
   for (let i = 0; i < to; i++) {
-    const position = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const below = Math.min(from - 1, Math.floor(position));
-    const above = Math.min(from - 1, below + 1);
-    const share = position - below;
-    matrix[i * from + below]! += 1 - share;
-    matrix[i * from + above]! += share;
+    const { low, high, weight } = bilinearTap(i, from, to);
+    matrix[i * from + low]! += 1 - weight;
+    matrix[i * from + high]! += weight;
   }
   return matrix;
 }
