@@ -12,10 +12,12 @@ type Report = Pick<ExperimentReport, 'definition' | 'tables'>;
 /** What the columns show, as `evaluation.figure` of a report, with their heads. */
 const COLUMNS = [
   ['knn.top1', 'k-NN top-1'],
+  ['linear.top1', 'linear top-1'],
   ['matches.share', 'matches within one cell'],
   ['matches.within_5px', 'within 5 px'],
   ['horses.miou', 'mIoU, horses'],
   ['camvid.miou', 'mIoU, CamVid'],
+  ['composites.miou', 'mIoU, composites'],
 ] as const;
 
 const folder = fileURLToPath(new URL('../../../docs/results/', import.meta.url));
