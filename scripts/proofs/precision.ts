@@ -11,21 +11,12 @@
  * products add up in float32, as a GPU does it (test/support/emulatedHalf.ts).
  */
 import { parseArgs } from 'node:util';
-import { createLoader } from '../../src/data/loader.js';
 import { openImageSource } from '../../src/data/sources.js';
-import { encodeModel } from '../../src/onnx/encode.js';
-import { createSession, runSession, TRAINING_SESSION } from '../../src/onnx/session.js';
-import { learningRate } from '../../src/optim/schedule.js';
-import { startState } from '../../src/optim/state.js';
 import { parseTrainConfig, type TrainConfig } from '../../src/train/config.js';
 import { hasOverflowed } from '../../src/train/lossScale.js';
-import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../../src/train/plan.js';
 import type { Precision } from '../../src/train/precision.js';
-import { runState } from '../../src/train/runState.js';
-import { stepNames } from '../../src/train/stepConfig.js';
-import { stepFeeds } from '../../src/train/stepFeeds.js';
-import { buildStep } from '../../src/train/stepGraph.js';
 import { emulateHalf } from '../../test/support/emulatedHalf.js';
+import { trainedSteps } from './trainedSteps.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -82,32 +73,15 @@ async function losses(
   seed: number,
   precision: Precision,
 ): Promise<{ readonly l: number[]; readonly overflows: readonly number[] }> {
-  const config = configOf(seed, precision);
-  const stepConfig = stepConfigOf(config, undefined);
-  const step = buildStep(stepConfig);
-  const graph = precision === 'fp32' ? step.graph : emulateHalf(step.graph);
-  const session = await createSession(encodeModel(graph), TRAINING_SESSION);
-  const loader = createLoader(loaderOptionsOf(config, source));
-  const schedule = scheduleOf(config, perEpoch);
-  const options = { dropPathRate: config.model.dropPath, seed };
-  let state = startState(runState(step, stepConfig), { initial: new Map(), seed });
+  const graph = precision === 'fp32' ? undefined : emulateHalf;
   const l: number[] = [];
   const overflows: number[] = [];
-  try {
-    for (let at = 0; at < steps; at++) {
-      const taken = { step: at, learningRate: learningRate(at, schedule), batch: await loader.batch(at) };
-      const results = await runSession(session, new Map([...state, ...stepFeeds(stepConfig, options, taken)]));
-      state = new Map([...state.keys()].map((name) => [name, results.get(stepNames.updated(name))!]));
-      const terms = Object.fromEntries(step.logs.map((name) => [name, Number(results.get(name)!.data[0])]));
-      if (hasOverflowed(terms)) overflows.push(at + 1);
-      else if (!Number.isFinite(terms['grad_norm'])) throw new Error(`step ${at + 1} in ${precision}: not finite`);
-      l.push(terms['l']!);
-    }
-    return { l, overflows };
-  } finally {
-    await loader.close();
-    await session.release();
+  for await (const { terms } of trainedSteps(configOf(seed, precision), source, steps, { ...(graph && { graph }) })) {
+    if (hasOverflowed(terms)) overflows.push(l.length + 1);
+    else if (!Number.isFinite(terms['grad_norm'])) throw new Error(`step ${l.length + 1} in ${precision}: not finite`);
+    l.push(terms['l']!);
   }
+  return { l, overflows };
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

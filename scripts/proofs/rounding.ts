@@ -10,20 +10,13 @@
  * steps up to each run's first such unit.
  */
 import { parseArgs } from 'node:util';
-import { type Batch, createLoader } from '../../src/data/loader.js';
+import type { Batch } from '../../src/data/loader.js';
 import { openImageSource } from '../../src/data/sources.js';
-import { encodeModel } from '../../src/onnx/encode.js';
-import { createSession, runSession, TRAINING_SESSION } from '../../src/onnx/session.js';
-import { learningRate } from '../../src/optim/schedule.js';
-import { startState } from '../../src/optim/state.js';
+import type { Graph } from '../../src/onnx/graph.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import type { TrainConfig } from '../../src/train/config.js';
 import { loadTrainConfig } from '../../src/train/configFile.js';
-import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../../src/train/plan.js';
-import { runState } from '../../src/train/runState.js';
-import { stepNames } from '../../src/train/stepConfig.js';
-import { stepFeeds } from '../../src/train/stepFeeds.js';
-import { buildStep } from '../../src/train/stepGraph.js';
+import { trainedSteps } from './trainedSteps.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -84,32 +77,21 @@ interface Step {
 
 /** The steps of a run, one by one. */
 async function* run(seed: number, isReversed: boolean): AsyncGenerator<Step> {
-  const config = await configOf(seed);
-  const stepConfig = stepConfigOf(config, undefined);
-  const step = buildStep(stepConfig);
-  const relus = step.graph.nodes.filter(({ operator }) => operator === 'Relu');
-  for (const [i, { inputs }] of relus.entries()) step.graph.output(`relu/${i}`, inputs[0]!);
-  const session = await createSession(encodeModel(step.graph), TRAINING_SESSION);
-  const loader = createLoader(loaderOptionsOf(config, source));
-  const schedule = scheduleOf(config, perEpoch);
-  const options = { dropPathRate: config.model.dropPath, seed };
-  let state = startState(runState(step, stepConfig), { initial: new Map(), seed });
-  try {
-    for (let at = 0; at < steps; at++) {
-      const drawn = await loader.batch(at);
-      const taken = {
-        step: at,
-        learningRate: learningRate(at, schedule),
-        batch: isReversed ? reversedBatch(drawn) : drawn,
-      };
-      const results = await runSession(session, new Map([...state, ...stepFeeds(stepConfig, options, taken)]));
-      state = new Map([...state.keys()].map((name) => [name, results.get(stepNames.updated(name))!]));
-      const [l, norm] = ['l', 'grad_norm'].map((name) => Number(results.get(name)!.data[0])) as [number, number];
-      yield { l, norm, inputs: relus.map((_, i) => results.get(`relu/${i}`)!) };
-    }
-  } finally {
-    await loader.close();
-    await session.release();
+  let names: string[] = [];
+  const changes = {
+    graph(graph: Graph) {
+      const relus = graph.nodes.filter(({ operator }) => operator === 'Relu');
+      names = relus.map((node, i) => {
+        graph.output(`relu/${i}`, node.inputs[0]!);
+        return `relu/${i}`;
+      });
+      return graph;
+    },
+    ...(isReversed && { batch: reversedBatch }),
+  };
+  for await (const { terms, results } of trainedSteps(await configOf(seed), source, steps, changes)) {
+    const inputs = names.map((name) => results.get(name)!);
+    yield { l: terms['l']!, norm: terms['grad_norm']!, inputs };
   }
 }
 
@@ -164,7 +146,9 @@ for (const seed of flags.seeds.split(',').map(Number)) {
   await other.return(undefined);
 }
 await source.close();
-console.log(
-  `\n${units} units a step. In the ${before.steps} steps before a first unit differs, the loss differs by at most ` +
-    `${before.l.toExponential(1)}, and the norm of the gradient by ${before.norm.toExponential(1)}.`,
-);
+console.log(`\n${units} units a step.`);
+if (before.steps > 0)
+  console.log(
+    `In the ${before.steps} steps before a first unit differs, the loss differs by at most ${before.l.toExponential(1)}, ` +
+      `and the norm of the gradient by ${before.norm.toExponential(1)}.`,
+  );
