@@ -103,6 +103,28 @@ describe('a shutdown', () => {
     }
   });
 
+  test('ends a call that outlasts the grace period though every connection is closed', async () => {
+    const events: string[] = [];
+    const stop = createShutdown(
+      {
+        transports: [
+          {
+            callsInFlight: 1,
+            idle: () => new Promise<void>(() => {}),
+            drain: async () => {},
+            forceShutdown: () => void events.push('end connections'),
+          },
+        ],
+        service: { close: async () => void events.push('close models'), terminate: () => {} },
+        notServing: () => {},
+        closeRest: async () => void events.push('close the rest'),
+      },
+      { delayMs: 0, graceMs: 20 },
+    );
+    await stop(false);
+    assert.deepEqual(events, ['end connections', 'close models', 'close the rest']);
+  });
+
   test('accepts calls during the delay; when it is forced, it waits for nothing', async () => {
     const { events, stop } = running({ delayMs: 2000, graceMs: 600_000 });
     const stopped = stop(false);

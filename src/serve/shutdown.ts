@@ -81,8 +81,9 @@ export function createShutdown(
     do {
       await Promise.race([listeners.idle(), grace, force]);
       // Endless streams, such as health watches, would block the shutdown forever: they have LINGER_MS.
+      // The grace period comes first: `closed` may have settled long before, and the loop would never see the end of the period.
     } while (
-      (await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' &&
+      (await Promise.race([grace, closed, pause(LINGER_MS)])) !== 'over' &&
       listeners.callsInFlight > 0 &&
       !forced
     );

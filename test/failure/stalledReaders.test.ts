@@ -179,6 +179,43 @@ describe('a client that stops reading over HTTP', () => {
     assert.equal(await metric(unsent), 1);
   });
 
+  test('a client that pipelines calls and goes away leaves nothing held, and its other calls are not begun', async (t) => {
+    const { httpAddress, metric } = await startServer(t, {});
+    const [host, port] = httpAddress.split(':') as [string, string];
+    const socket = connectTcp({ host, port: Number(port) });
+    socket.write(`${head.join('\r\n')}\r\n\r\n${body}`.repeat(4));
+    await once(socket, 'data');
+    socket.destroy();
+    await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
+    assert.equal(await metric('vicregl_held_request_bytes'), 0);
+    await until(async () => (await metric('vicregl_http_requests_in_flight')) === 0);
+    assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeatures"}'), 0);
+    assert.deepEqual([await metric(`${counted},code="CANCELLED"}`), await metric(unsent)], [1, 1]);
+  });
+
+  test('a client that pipelines calls and reads has all of them answered, in order, and counted as such', async (t) => {
+    const { httpAddress, metric } = await startServer(t, {});
+    const [host, port] = httpAddress.split(':') as [string, string];
+    const socket = connectTcp({ host, port: Number(port) });
+    let text = '';
+    socket.on('data', (bytes: Buffer) => {
+      text += bytes.toString('latin1');
+    });
+    const paths = ['/v1/info', '/healthz', '/v1/models', '/v1/info'];
+    socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`).join(''));
+    socket.write('garbage\r\n\r\n');
+    await once(socket, 'close');
+    const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code);
+    assert.deepEqual(statuses, ['200', '200', '200', '200', '400']);
+    const bodies = text.split('\r\n\r\n').slice(1);
+    const forms = [/^\{"serverVersion"/, /^ok\n/, /^\{"models"/, /^\{"serverVersion"/, /not HTTP\/1\.1"/];
+    for (const [i, form] of forms.entries()) assert.match(bodies[i]!, form);
+    assert.equal(await metric('vicregl_http_requests_total{route="/v1/info",status="200"}'), 2);
+    assert.equal(await metric('vicregl_http_requests_total{route="/v1/models",status="200"}'), 1);
+    assert.equal(await metric('vicregl_http_requests_total{route="unknown",status="400"}'), 1);
+    assert.equal(await metric('vicregl_http_requests_in_flight'), 0);
+  });
+
   test('a client that reads slowly receives the complete answer', async (t) => {
     const { httpAddress, metric } = await startServer(t, { readSeconds: 1 });
     const socket = await send(httpAddress);

@@ -30,6 +30,7 @@ import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/em
 import { openapiDocument } from './openapi/document.js';
 import { sentHttpStatus, watchSent } from './openHttpCall.js';
 import { servePage } from './page.js';
+import { inOrder, type RequestOrder } from './requestOrder.js';
 import { requestSpan } from './requestSpan.js';
 import { routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
@@ -137,10 +138,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   };
 
   let server: Server | undefined;
+  let order: RequestOrder | undefined;
   const app = fastify({
     logger: false,
     serverFactory(handler) {
-      server = createHttpListener(handler, limits, tls);
+      order = inOrder(handler);
+      server = createHttpListener(order.handler, limits, tls);
       return server;
     },
     forceCloseConnections: false,
@@ -153,10 +156,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       fail(error, request, reply);
     },
     clientErrorHandler(error, socket) {
-      const code = answerUnreadable(error, socket, limits);
-      if (code === undefined) return;
-      metrics.httpStarted();
-      metrics.httpFinished('unknown', code);
+      if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+      order!.unreadable(socket, () => {
+        metrics.httpStarted();
+        metrics.httpFinished('unknown', answerUnreadable(error, socket, limits));
+      });
     },
   });
 

@@ -53,16 +53,12 @@ function unreadable({ code = '' }: NodeJS.ErrnoException, limits: Pick<ServeLimi
   return new ServeError('invalid_argument', 'the request is not HTTP/1.1');
 }
 
-/** Answers a request that Node cannot read, and closes its connection. @returns the HTTP status; undefined if nothing can be sent */
+/** Answers a request that Node cannot read, and closes its connection. @returns the HTTP status */
 export function answerUnreadable(
   error: NodeJS.ErrnoException,
   socket: Socket,
   limits: Pick<ServeLimits, 'metadataBytes'>,
-): number | undefined {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return undefined;
-  }
+): number {
   const failure = toStatus(unreadable(error, limits));
   const code = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : httpStatus(failure);
   const body = JSON.stringify(statusJson(failure));
