@@ -7,8 +7,8 @@ import { requireSame } from './requireSame.js';
 const first = tinyResult([trained()]);
 const compare = (other: Partial<EvaluationResult>, seed = 1, result = first) =>
   requireSame('knn', [
-    { cell: { folder: 'a', seed: 1 }, result },
-    { cell: { folder: 'b', seed }, result: { ...result, ...other } },
+    { cell: { seed: 1 }, folder: 'a', result },
+    { cell: { seed }, folder: 'b', result: { ...result, ...other } },
   ]);
 
 describe('requireSame', () => {

@@ -5,27 +5,32 @@ import { ExperimentError } from '../experimentError.js';
 
 /** Results that stand in one table have to be measured on the same images in the same way. */
 
-/** A cell with its result of an evaluation. */
-export interface MeasuredCell<Cell> {
-  readonly cell: Cell;
+/** A result of an evaluation, and the folder of the cell that has it. */
+export interface CellResult {
+  readonly folder: string;
   readonly result: EvaluationResult;
 }
 
+/** A cell with its result of an evaluation. */
+export interface MeasuredCell<Cell> extends CellResult {
+  readonly cell: Cell;
+}
+
 /** Cells that have a result of an evaluation. */
-export function measuredCells<Cell extends { readonly results: ReadonlyMap<string, EvaluationResult> }>(
+export function measuredCells<Cell extends { readonly results: ReadonlyMap<string, CellResult> }>(
   cells: readonly Cell[],
   evaluation: string,
 ): MeasuredCell<Cell>[] {
   return cells.flatMap((cell) => {
-    const result = cell.results.get(evaluation);
-    return result === undefined ? [] : [{ cell, result }];
+    const found = cell.results.get(evaluation);
+    return found === undefined ? [] : [{ cell, ...found }];
   });
 }
 
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 const setsOf = ({ data }: EvaluationResult) => data.map(({ role, fingerprint }) => [role, fingerprint]);
 
-type Measured = MeasuredCell<{ readonly folder: string; readonly seed: number }>;
+type Measured = MeasuredCell<{ readonly seed: number }>;
 
 /** Whether each was evaluated with its seed of training: cells of one seed are then paired, and the others are not. */
 const followTraining = (...measured: readonly Measured[]): boolean =>
@@ -53,10 +58,9 @@ export function requireSame(evaluation: string, measured: readonly Measured[]): 
   for (const each of measured.slice(1)) {
     const difference = differenceOf(each, first!);
     if (difference === undefined) continue;
-    const { cell } = each;
     const { what, how } = difference;
     throw new ExperimentError(
-      `evaluation ${evaluation} was made ${what} in ${cell.folder} than in ${first!.cell.folder}${how.length > 0 ? ` (${how.join(', ')})` : ''}; ` +
+      `evaluation ${evaluation} was made ${what} in ${each.folder} than in ${first!.folder}${how.length > 0 ? ` (${how.join(', ')})` : ''}; ` +
         'make it again on the same data and with the same flags and seed',
     );
   }
