@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type Client, createClient, createClientOver } from '../client/client.js';
 import { VicreglError } from '../client/vicreglError.js';
+import type { Manifest } from '../models/manifest.js';
 import { createService } from '../serve/api/service.js';
 import { hinted } from './connectionHint.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
@@ -54,13 +55,20 @@ export function addConnectFlags(command: Command): Command {
   return addSecurityFlags(local).hook('preAction', checkConnectFlags);
 }
 
-/** Opens a client according to the flags, passes it to `work`, and always closes it. */
-export async function withClient(flags: ConnectFlags, work: (client: Client) => Promise<void>): Promise<void> {
+/**
+ * Opens a client according to the flags, passes it to `work`, and always closes it.
+ * @param work also gets the manifest of a model that runs in this process; a service does not state its files.
+ */
+export async function withClient(
+  flags: ConnectFlags,
+  work: (client: Client, local?: Manifest) => Promise<void>,
+): Promise<void> {
   const folder = flags.model ?? (flags.local ? bundledModelFolder : undefined);
   if (folder !== undefined) {
     // The log is discarded: that `auto` falls back to the CPU on a machine without CUDA is not of interest here.
     const engine = await ofInput('--model', folder, () => openEngine(folder, flags, () => {}));
-    return closing(createClientOver(createLocalTransport(createService({ models: [{ engine }] }))), work);
+    const client = createClientOver(createLocalTransport(createService({ models: [{ engine }] })));
+    return closing(client, (opened) => work(opened, engine.manifest));
   }
   const address = flags.address ?? DEFAULT_ADDRESS;
   const security = await readSecurity(flags, process.env);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { VicreglError } from '../client/vicreglError.js';
 import { openImageSource } from '../data/sources.js';
+import { modelDigest } from '../evaluate/subjects/modelSubject.js';
 import { checkOutputFolder, writeOutput } from '../files/output.js';
 import { openNearestSession, searchNearest } from '../match/tiled/search.js';
 import { type MatchSetFormat, matchSet, type PairChoice } from '../matchSet/matchSet.js';
@@ -104,13 +105,14 @@ export function registerMatchSet(program: Command): void {
     );
     const images = await openImageSource(path, { given: '--images' });
     try {
-      await withClient(flags, async (client) => {
+      await withClient(flags, async (client, local) => {
         const session = await openNearestSession(flags.threads ?? 0);
         try {
           const done = await withProgress((progress) =>
             writeOutput('--out', out, () =>
               matchSet({
                 ...{ images, choice, out, format, singleCamera, client, progress },
+                ...(local && { modelSha256: modelDigest(local) }),
                 features: {
                   size: resize,
                   ...(space && { space }),

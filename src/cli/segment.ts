@@ -1,6 +1,7 @@
 import { extname, join } from 'node:path';
 import type { Command } from 'commander';
 import { labelPicture, overlayPicture } from '../evaluate/segmentation/pictures.js';
+import { BY_HEAD, requireSeenSizes } from '../evaluate/segmentation/seenSize.js';
 import { readPhotograph } from '../evaluate/segmentation/segmentationData.js';
 import { createSegmenter } from '../evaluate/segmentation/segmenter.js';
 import { modelSubject, withFeatures } from '../evaluate/subjects/modelSubject.js';
@@ -63,6 +64,7 @@ export function registerSegment(program: Command): void {
     const { name, version } = folder.manifest;
     requireHeadModel(head, { name, version, digest: await weightsDigest(folder) });
     const photograph = await readPhotograph({ image: photo });
+    requireSeenSizes([{ image: photo, size: photograph }], shortest, BY_HEAD);
 
     await withScratch(async (scratch) => {
       const stages = maps.some(({ name: map }) => map !== 'maps');

@@ -186,4 +186,87 @@ describe('an experiment that is run again', long, () => {
     assert.match(lines[0]!, /vicregl\/seed-1: copied from .*finished\/vicregl\/seed-1: training, knn$/);
     assert.deepEqual((await tiny.figures('stopped')).tables, (await tiny.figures('finished')).tables);
   });
+
+  describe('whose cell of another experiment is locked', () => {
+    const locked = () => takeLock(path('finished', 'vicregl', 'seed-1', 'cell.lock'));
+    /** Runs a new experiment up to the line with which it waits. */
+    async function waiting(out: string) {
+      const reuse = await trainedCells([path('finished')]);
+      const stop = new AbortController();
+      const lines: string[] = [];
+      const options = { changes: one, reuse, signal: stop.signal, say: (line: string) => lines.push(line) };
+      const ran = tiny.run(out, options as never);
+      await until(() =>
+        lines.some((line) => /waits to be copied from .*finished.*, in which process \d+ works/.test(line)),
+      );
+      return { ran, stop, lines };
+    }
+
+    it('waits, and copies what was evaluated meanwhile', async () => {
+      await tiny.run('finished', { changes: one });
+      const record = await readRecord(path('finished', 'vicregl', 'seed-1'));
+      await changeRecord('finished/vicregl/seed-1', (now) => ({ ...now, status: 'unfinished', evaluations: {} }));
+      const lock = await locked();
+      const { ran, lines } = await waiting('patient');
+      await changeRecord('finished/vicregl/seed-1', () => record!);
+      await lock.release();
+      const { summary, commands } = await ran;
+      assert.deepEqual([summary.done, commands], [1, []]);
+      assert.ok(
+        lines.some((line) => /copied from .*finished.*: training, knn$/.test(line)),
+        lines.join(),
+      );
+    });
+
+    it('trains the cell itself once the other is no longer trained: two processes never wait for each other', async () => {
+      const lock = await locked();
+      const { ran } = await waiting('other-restarted');
+      const record = await readRecord(path('finished', 'vicregl', 'seed-1'));
+      await changeRecord('finished/vicregl/seed-1', (now) => ({
+        ...now,
+        training: { status: 'unfinished', seconds: 0 },
+      }));
+      assert.deepEqual((await ran).commands, ['train --config', 'evaluate knn']);
+      await changeRecord('finished/vicregl/seed-1', () => record!);
+      await lock.release();
+    });
+
+    it('stops waiting by the signal', async () => {
+      const lock = await locked();
+      const { ran, stop } = await waiting('impatient');
+      stop.abort();
+      const { summary, commands } = await ran;
+      assert.deepEqual([summary.stopped, summary.done, commands], [1, 0, []]);
+      await lock.release();
+    });
+
+    it('trains the cell itself where another machine has the lock, and says why', async () => {
+      const file = path('finished', 'vicregl', 'seed-1', 'cell.lock');
+      await writeFile(file, JSON.stringify({ pid: 1, host: 'elsewhere.invalid' }));
+      const reuse = await trainedCells([path('finished')]);
+      const { commands, lines } = await tiny.run('other-machine', { changes: one, reuse });
+      assert.deepEqual(commands, ['train --config', 'evaluate knn']);
+      assert.match(
+        lines[0]!,
+        /is not copied: .*cell\.lock is held by process 1 on elsewhere\.invalid; .*remove the file$/,
+      );
+      await rm(file);
+    });
+  });
+
+  it('reports the evaluations of a cell from every folder that has one, and refuses one of other settings', async () => {
+    await tiny.run('knn', { changes: one });
+    const other = { ...one, evaluations: { other: { kind: 'knn', train: 'y' } } };
+    await tiny.run('other', { changes: other, reuse: await trainedCells([path('knn')]) });
+    for (const outs of [['knn', 'other'] as const, ['other', 'knn'] as const]) {
+      const { tables, missing } = await tiny.figures(...outs);
+      assert.deepEqual([tables.map(({ name }) => name).sort(), missing], [['knn', 'other'], []]);
+    }
+    await changeRecord('other/vicregl/seed-1', (record) => ({
+      ...record,
+      digest: 'x',
+      settings: { ...record.settings, batchSize: 8 },
+    }));
+    await assert.rejects(tiny.figures('knn', 'other'), /other\/vicregl\/seed-1 was run with other settings.*batchSize/);
+  });
 });

@@ -53,4 +53,15 @@ describe('changesOf', () => {
     assert.deepEqual([...changed({ train: 'x', threads: 2, device: 'cuda' }).evaluations], []);
     assert.deepEqual([...changed({ train: 'y', k: 3 }).evaluations], [['knn', 'train: "x" -> "y", k: absent -> 3']]);
   });
+
+  it('takes both spellings of a flag for the same', () => {
+    const before = { kind: 'knn', status: 'done', seconds: 1, flags: { 'train-images': 4 } } as const;
+    const record = { ...recorded(keys), evaluations: { knn: before } } as never;
+    const changed = (flags: object) =>
+      changesOf(record, { variant: { settings: keys }, seed: 1 } as never, [
+        { name: 'knn', kind: 'knn', flags } as never,
+      ]);
+    assert.deepEqual([...changed({ trainImages: 4 }).evaluations], []);
+    assert.deepEqual([...changed({ trainImages: 6 }).evaluations], [['knn', 'trainImages: 4 -> 6']]);
+  });
 });

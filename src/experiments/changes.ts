@@ -4,6 +4,7 @@ import { parseRecordedConfig, type TrainConfig } from '../train/config.js';
 import type { CellRecord } from './cellRecord.js';
 import type { Cell } from './cells.js';
 import { digestOf, type Evaluation } from './experiment.js';
+import { camelCase } from './flagNames.js';
 
 /** What has changed in an experiment's file since a cell was run. */
 
@@ -56,22 +57,24 @@ export function settingsChanges(before: RecordedSettings, now: RecordedSettings)
     .map(({ key, values }) => `${key}: ${shown(values[0])} -> ${shown(values[1])}`);
 }
 
+/** Kind and flags, whichever spelling a file has. */
+const byFlag = ({ kind, flags }: Pick<Evaluation, 'kind' | 'flags'>): ReadonlyMap<string, unknown> =>
+  new Map([['kind', kind], ...Object.entries(flags).map(([flag, value]) => [camelCase(flag), value] as const)]);
+
 /** Compares a cell's record with what its experiment says now. */
 export function changesOf(record: CellRecord, { variant }: Cell, evaluations: readonly Evaluation[]): CellChanges {
   const { settings } = variant;
   const training = settingsChanges(record, { digest: digestOf(settings), settings });
-  const changed = evaluations.flatMap(({ name, kind, flags }): [string, string][] => {
+  const changed = evaluations.flatMap((evaluation): [string, string][] => {
+    const { name } = evaluation;
     const before = record.evaluations[name];
     if (before === undefined) return [];
-    const [then, now] = [
-      { kind: before.kind, ...before.flags },
-      { kind, ...flags },
-    ] as Record<string, unknown>[];
-    const keys = [...new Set([...Object.keys(then!), ...Object.keys(now!)])].filter(
-      (key) => !FLAGS_OF_THE_MACHINE.has(key) && !isDeepStrictEqual(then![key], now![key]),
+    const [then, now] = [byFlag(before), byFlag(evaluation)];
+    const keys = [...new Set([...then.keys(), ...now.keys()])].filter(
+      (key) => !FLAGS_OF_THE_MACHINE.has(key) && !isDeepStrictEqual(then.get(key), now.get(key)),
     );
     const text = keys.map(
-      (key) => `${key}: ${shown(JSON.stringify(then![key]))} -> ${shown(JSON.stringify(now![key]))}`,
+      (key) => `${key}: ${shown(JSON.stringify(then.get(key)))} -> ${shown(JSON.stringify(now.get(key)))}`,
     );
     return keys.length === 0 ? [] : [[name, text.join(', ')]];
   });

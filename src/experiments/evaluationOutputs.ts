@@ -1,6 +1,7 @@
 import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, sep } from 'node:path';
 import { ExperimentError } from './experimentError.js';
+import { camelCase } from './flagNames.js';
 
 /**
  * What evaluations write into the folder of a cell beside their results, such as `out-head: ${CELL}/head`. It is removed before an
@@ -22,8 +23,6 @@ interface Flags {
   readonly name: string;
   readonly flags: Readonly<Record<string, unknown>>;
 }
-
-const camelCase = (flag: string): string => flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
 const textsOf = (value: unknown): string[] =>
   typeof value === 'string' ? [value] : Array.isArray(value) ? value.flatMap(textsOf) : [];

@@ -5,6 +5,7 @@ import { fileProblem } from '../files/fileProblem.js';
 import { explainIssue, type KeyTree, keyTree } from '../train/configKeys.js';
 import { ExperimentError } from './experimentError.js';
 import { type ExperimentFile, experimentFileSchema, type SettingsGroup } from './fileSchema.js';
+import { camelCase } from './flagNames.js';
 
 /** Experiment files: YAML, one building on others (`extends`). */
 
@@ -85,11 +86,20 @@ function over<T>(below: ReadonlyMap<string, T>, above: Readonly<Record<string, T
 
 type Evaluations = ExperimentDocument['evaluations'];
 
+type Flags = Readonly<Record<string, unknown>>;
+
+/** Flags over others, which they replace or take away in either spelling. */
+function overFlags(below: Flags, above: Flags): Flags {
+  const own = new Set(Object.keys(above).map(camelCase));
+  const kept = Object.entries(below).filter(([flag]) => !own.has(camelCase(flag)));
+  return Object.fromEntries(over(new Map(kept), above));
+}
+
 /** Evaluations over others, flag by flag. */
 function overEvaluations(below: Evaluations, above: ExperimentFile['evaluations'] = {}): Evaluations {
-  const flags = Object.entries(above).map(([name, own]): [string, Readonly<Record<string, unknown>> | null] => [
+  const flags = Object.entries(above).map(([name, own]): [string, Flags | null] => [
     name,
-    own && Object.fromEntries(over(new Map(Object.entries(below.get(name) ?? {})), own)),
+    own && overFlags(below.get(name) ?? {}, own),
   ]);
   return over(below, Object.fromEntries(flags));
 }

@@ -1,6 +1,7 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LockHeldError, takeLock } from '../files/processLock.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
 import { type CellRecord, readRecord, writeRecord } from './cellRecord.js';
 import { type Cell, cellFolder, cellName } from './cells.js';
 import { changesOf } from './changes.js';
@@ -76,11 +77,52 @@ export async function clearUnfinishedCopy(folder: string): Promise<void> {
   if (unfinished) await clearCell(folder);
 }
 
+/** How long a copy waits for another process. */
+export interface CopyWait {
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Reports an event of the new cell. */
+  readonly say: (event: string) => void;
+}
+
+/** Time between two looks at a lock, in milliseconds. */
+const LOOK_EVERY = 500;
+
+/** The record of a trained cell; undefined if it has changed since it was found. */
+async function stillTrained({ folder, record }: TrainedCell): Promise<CellRecord | undefined> {
+  const now = await readRecord(folder);
+  return now?.digest === record.digest && now.training.status === 'done' ? now : undefined;
+}
+
+/**
+ * Takes the lock of a trained cell, and waits as long as a process of this machine has it: that evaluates the cell, or copies it too,
+ * which takes less time than to train it again. Two processes that wait hold cells which are not trained; none waits for such a
+ * cell, so they never wait for each other.
+ * @returns undefined if the cell has changed, a process of another machine has the lock, or the signal is aborted
+ */
+async function lockTrained(from: TrainedCell, { signal, say }: CopyWait): Promise<ProcessLock | undefined> {
+  for (let attempt = 0; ; attempt++) {
+    if ((await stillTrained(from)) === undefined) return undefined;
+    try {
+      return await takeLock(cellLockPath(from.folder));
+    } catch (error) {
+      if (!(error instanceof LockHeldError)) throw error;
+      if (signal.aborted) return undefined;
+      if (!error.here) {
+        say(`is not copied: ${error.message}; if that process has ended, stop this one, and remove the file`);
+        return undefined;
+      }
+      if (attempt === 0) say(`waits to be copied from ${from.folder}, in which process ${error.holder?.pid} works`);
+    }
+    await sleep(LOOK_EVERY, undefined, { signal }).catch(() => undefined);
+  }
+}
+
 /**
  * Copies a trained cell into the folder of a new one, in place of what it holds: the run, and the results of the evaluations that the
  * new experiment has with the same flags under the same names.
  * @param start the record of the new cell
- * @returns the record of the copy; undefined if a process works on the other cell now, or has changed it.
+ * @returns the record of the copy; undefined if the other cell has changed, or its lock cannot be had (see `lockTrained`)
  */
 export async function copyCell(
   from: TrainedCell,
@@ -88,18 +130,14 @@ export async function copyCell(
   folder: string,
   { evaluations }: Experiment,
   start: CellRecord,
+  wait: CopyWait,
 ): Promise<CellRecord | undefined> {
-  let lock: Awaited<ReturnType<typeof takeLock>>;
+  const lock = await lockTrained(from, wait);
+  if (lock === undefined) return undefined;
   try {
-    lock = await takeLock(cellLockPath(from.folder));
-  } catch (error) {
-    if (error instanceof LockHeldError) return undefined;
-    throw error;
-  }
-  try {
-    const { record } = from;
-    const now = await readRecord(from.folder);
-    if (now?.digest !== record.digest || now.training.status !== 'done') return undefined;
+    // As it is now: its evaluations may have been made meanwhile.
+    const record = await stillTrained(from);
+    if (record === undefined) return undefined;
     const changed = changesOf(record, cell, evaluations).evaluations;
     const same = evaluations.filter(({ name }) => record.evaluations[name]?.status === 'done' && !changed.has(name));
     const others = Object.keys(record.evaluations).filter((name) => !same.some((each) => each.name === name));

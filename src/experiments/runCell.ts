@@ -249,7 +249,7 @@ async function reusedRecord(
   const { experiment, reuse, say } = context;
   const same = sameCell(cell, experiment, reuse);
   if (same === undefined || (await waitForOrphan(folder, context)) !== undefined) return undefined;
-  const copy = await copyCell(same, cell, folder, experiment, start);
+  const copy = await copyCell(same, cell, folder, experiment, start, context);
   if (copy === undefined) return undefined;
   const names = Object.keys(copy.evaluations);
   say(`copied from ${same.folder}: training${names.length > 0 ? `, ${names.join(', ')}` : ''}`);
@@ -272,6 +272,8 @@ async function runLocked(cell: Cell, folder: string, context: CellContext): Prom
   });
   if (record === undefined || isToTrain(record, context)) {
     record = (await reusedRecord(start, cell, folder, context)) ?? record ?? start;
+    // It may have been stopped while it waited for another process.
+    if (signal.aborted) return 'stopped';
   }
   const keep = async (next: CellRecord) => {
     record = { ...next, status: statusOf(next, experiment) };

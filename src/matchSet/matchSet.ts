@@ -48,6 +48,8 @@ export interface MatchSetOptions {
   /** COLMAP: one camera for all images. */
   readonly singleCamera?: boolean;
   readonly client: Pick<Client, 'features' | 'embed' | 'model' | 'serverInfo'>;
+  /** Digest of the model's files, which tells models of one name and version apart; absent for a service, which does not state it. */
+  readonly modelSha256?: string;
   readonly search: NearestSearch;
   readonly progress: WorkProgress;
   readonly signal: AbortSignal;
@@ -94,21 +96,13 @@ function checkSameSettings(path: string, found: string, wanted: string): void {
   );
 }
 
-async function openExisting(path: string, settings: string): Promise<FeatureFile | undefined> {
+async function openExisting(path: string): Promise<FeatureFile | undefined> {
   try {
     const file = await openFeatureFile(path);
-    try {
-      // A file without images, as earlier versions wrote if all failed, binds nobody to its settings.
-      if (file.names.size === 0) {
-        file.close();
-        return undefined;
-      }
-      checkSameSettings(path, file.settings, settings);
-      return file;
-    } catch (error) {
-      file.close();
-      throw error;
-    }
+    if (file.names.size > 0) return file;
+    // A file without images, as earlier versions wrote if all failed, binds nobody to its settings.
+    file.close();
+    return undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -257,16 +251,22 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
   const featureSettings: FeatureSettings = { ...options.features, space };
   const check = checkSettings(featureSettings, model, await client.serverInfo({ signal }));
   const label = `${model.name}@${model.version}`;
-  const settings = JSON.stringify({ model: label, ...featureSettings });
+  const settingsWith = (modelSha256: string | undefined): string =>
+    JSON.stringify({ model: label, ...(modelSha256 !== undefined && { modelSha256 }), ...featureSettings });
 
-  const partsFolder = join(out, 'cache', `features-${digest(settings)}`);
-  await makeFolder(partsFolder);
+  await makeFolder(join(out, 'cache'));
   const lock = await lockFolder(out);
   const path = join(out, 'features.h5');
   let file: FeatureFile | undefined;
   let journal: MatchJournal | undefined;
   try {
-    file = await openExisting(path, settings);
+    file = await openExisting(path);
+    // Features of a service or an older version have no digest: they are continued without one, as nothing is known to compare.
+    const unknown = file !== undefined && !Object.hasOwn(JSON.parse(file.settings) as object, 'modelSha256');
+    const settings = settingsWith(unknown ? undefined : options.modelSha256);
+    if (file) checkSameSettings(path, file.settings, settings);
+    const partsFolder = join(out, 'cache', `features-${digest(settings)}`);
+    await makeFolder(partsFolder);
     const parts = await openFeatureParts(partsFolder);
     const reader = featureReader(() => file, parts);
 

@@ -64,6 +64,22 @@ describe('vicregl evaluate homography', () => {
     assert.deepEqual(again.subjects, first.subjects);
   });
 
+  it('draws a picture of every view and subject, however long the names are', async () => {
+    const [long, pictures] = [join(root, 'long'), join(root, 'long-pictures')];
+    await writePhotographs(
+      long,
+      ['a', 'b'].map((end) => `${'x'.repeat(140)}${end}.jpg`),
+    );
+    const { code, stderr } = await homography('--images', long, '--views', '2,0x1,0x1', '--pictures', pictures);
+    assert.equal(code, 0, stderr);
+    const names = await readdir(pictures);
+    assert.equal(names.length, 2 * 4 * 2, names.join(' '));
+    assert.ok(
+      names.some((name) => /^2-2-x+\.\.\.x+b\.jpg_perspective_2-trained\.png$/.test(name)),
+      names.join(' '),
+    );
+  });
+
   it('measures a single pair, without intervals', async () => {
     const [a, b] = [join(photographs, '0.jpg'), join(photographs, '0.jpg')];
     const { code, stdout, stderr } = await homography('--a', a, '--b', b, '--homography', join(root, 'H.json'));

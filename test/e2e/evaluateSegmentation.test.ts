@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -169,6 +169,17 @@ describe('vicregl evaluate segmentation', () => {
     const right = labels.filter((label, i) => label === truth[i]).length / labels.length;
     assert.ok(right > 0.8, String(right));
 
+    const strip = join(root, 'strip.png');
+    await sharp({ create: { width: 40_000, height: 2, channels: 3, background: 'grey' } })
+      .png()
+      .toFile(strip);
+    const narrow = await vicregl('segment', strip, ...flags);
+    assert.equal(narrow.code, 1);
+    assert.match(
+      narrow.stderr,
+      /the head's shortest:112 makes 2240000 x 112 pixels of .*strip\.png, which has 40000 x 2; .*200 megapixels.*less narrow/,
+    );
+
     for (const [wrong, message] of [
       [['--resize', 'fit:64x64'], /It must be native or shortest:SIDE/],
       [['--resize', 'shortest:64,32'], /It must be native or shortest:SIDE/],
@@ -179,6 +190,24 @@ describe('vicregl evaluate segmentation', () => {
       assert.equal(refused.code, 1);
       assert.match(refused.stderr, message);
     }
+  });
+
+  it('trains at a constant rate and without weight decay, with pictures of images whose paths differ by a / only', async () => {
+    const [same, out, pictures] = [join(root, 'same'), join(root, 'constant.json'), join(root, 'same-pictures')];
+    await writeData(same, 2);
+    for (const part of ['images', 'masks']) {
+      await mkdir(join(same, part, 'a'));
+      await rename(join(same, part, '0.png'), join(same, part, 'a', 'b.png'));
+      await rename(join(same, part, '1.png'), join(same, part, 'a_b.png'));
+    }
+    const zeros = ['--end-lr', '0', '--decay-power', '0', '--weight-decay', '0', '--steps', '2', '--baseline', 'none'];
+    const ended = await evaluate('--data', data, '--test', same, ...zeros, '--out', out, '--pictures', pictures);
+    assert.equal(ended.code, 0, ended.stderr);
+    const { options, protocol, items } = await readResult(out);
+    assert.deepEqual([options['decayPower'], options['weightDecay']], [0, 0]);
+    assert.match(protocol, /weight decay 0 of the kernel.*polynomial decay 0$/);
+    assert.equal(items!.length, 2);
+    assert.deepEqual((await readdir(pictures)).toSorted(), ['1-images_a_b.png', '2-images_a_b.png']);
   });
 
   it('refuses what it cannot measure before it computes anything, and leaves nothing behind', async () => {
@@ -195,6 +224,7 @@ describe('vicregl evaluate segmentation', () => {
       [['--data', bad, '--test', data], /masks\/2\.png has the label 7 at column 0, row 0, and there are 2 classes/],
       [['--data', few], /of the 2 images of .* fall into the part that is tested on .*--test/],
       [['--data', root], /none of the layouts/],
+      [['--data', data, '--batch', '100000000'], /--batch is 100000000, and --crop 32: .*a batch of at most 97656, or/],
       [['--data', data, '--crop', '30'], /--crop is 30, not a multiple of the model's stride 8; use 24 or 32/],
       [['--data', data, '--random-scale', '2,0.5'], /--random-scale.*'2,0.5'.*two factors above 0 and at most 8/],
       [['--data', data, '--crop', '64', '--window', '48'], /--crop is 64, larger than --window 48/],

@@ -368,6 +368,27 @@ describe('a set of images', () => {
     await assert.rejects(run(photos, 'dense'), { code: 'damaged', message: /features.h5 is not a file of features/ });
   });
 
+  test('of another model of the same name and version are refused, and folders without a digest are continued', async () => {
+    const settingsIn = async (out: string) => {
+      const file = await openFeatureFile(join(root, out, 'features.h5'));
+      file.close();
+      return JSON.parse(file.settings) as { modelSha256?: string };
+    };
+    await run(photos, 'digest', { modelSha256: 'aa' });
+    assert.equal((await settingsIn('digest')).modelSha256, 'aa');
+    assert.deepEqual((await run(photos, 'digest', { modelSha256: 'aa' })).computed, { images: 0, pairs: 0 });
+    await assert.rejects(run(photos, 'digest', { modelSha256: 'bb' }), {
+      code: 'other_settings',
+      message: /features.h5 has features with modelSha256 "aa", not "bb"; use another --out/,
+    });
+    await assert.rejects(run(photos, 'digest'), { code: 'other_settings', message: /modelSha256 "aa", not none/ });
+
+    await run(photos, 'no-digest');
+    const known = await run(photos, 'no-digest', { modelSha256: 'aa' });
+    assert.deepEqual(known.computed, { images: 0, pairs: 0 });
+    assert.equal((await settingsIn('no-digest')).modelSha256, undefined);
+  });
+
   test('a stopped run goes on where it was, with the files of an unbroken one', async () => {
     const whole = await run(photos, 'whole', { matching: { mutual: true, homography: {} } });
     assert.deepEqual(whole.computed, { images: 3, pairs: 3 });

@@ -17,7 +17,7 @@ import { distanceOption } from '../matchFlags.js';
 import { ofInput } from '../ofInput.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
-import { picturesIn } from './pictures.js';
+import { fileNamePart, paddedNumber, picturesIn, subjectParts } from './pictures.js';
 import { spaceOption } from './spaceOption.js';
 
 interface HomographyFlags extends EvaluationFlags {
@@ -106,8 +106,6 @@ async function openPairs(flags: HomographyFlags, seed: number): Promise<OpenedPa
   return { pairs, source: `${a} ${b}`, close };
 }
 
-const safeName = (name: string): string => name.replaceAll(/[^\w.-]+/g, '_').slice(0, 100);
-
 /** `vicregl evaluate homography`: homographies between whole photographs, from matches of their cells. */
 export function registerEvaluateHomography(evaluate: Command): void {
   const command = evaluate
@@ -154,6 +152,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
         const session = await openNearestSession(threads ?? 0);
         try {
           if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
+          const subjects = subjectParts(sources.map(({ name }) => name));
           const measures = await measureSubjects(
             sources,
             (subject, source) =>
@@ -166,10 +165,16 @@ export function registerEvaluateHomography(evaluate: Command): void {
                 cache,
                 progress,
                 ...(drawn !== undefined && {
-                  drawn: (item: number, name: string, png: Buffer) => {
-                    const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
-                    const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
-                    return drawn.write(file, png);
+                  drawn: (item: number, view: number, name: string, png: Buffer) => {
+                    const parts = [
+                      paddedNumber(item, pairs.names.length),
+                      ...(flags.images === undefined
+                        ? []
+                        : [paddedNumber(view, (flags.views ?? DEFAULT_VIEWS).length)]),
+                      fileNamePart(name),
+                      subjects[sources.indexOf(source)]!,
+                    ];
+                    return drawn.write(`${parts.join('-')}.png`, png);
                   },
                 }),
               }),

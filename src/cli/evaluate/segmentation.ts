@@ -26,7 +26,7 @@ import { backboneOfManifest } from '../../models/architecture.js';
 import { realNumber } from '../realNumber.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
-import { picturesIn } from './pictures.js';
+import { fileNamePart, paddedNumber, picturesIn } from './pictures.js';
 
 interface SegmentationFlags extends EvaluationFlags {
   readonly data: string;
@@ -80,11 +80,21 @@ function parseSegmentationSize(text: string): SegmentationSize {
   throw new InvalidArgumentError('It must be native or shortest:SIDE, in pixels: photographs keep their aspect.');
 }
 
-/** @throws DataError `bad_option` for a crop that does not fit the maps or the windows. */
+/** Pixels of the crops of a step: more are far from what memory holds. */
+const MAX_BATCH_PIXELS = 100_000_000;
+
+/** @throws DataError `bad_option` for a crop that does not fit the maps or the windows, or a batch that is too large for any memory. */
 function checkSizes(
-  { crop, window, randomScale }: Pick<SegmentationFlags, 'crop' | 'window' | 'randomScale'>,
+  { batch, crop, window, randomScale }: Pick<SegmentationFlags, 'batch' | 'crop' | 'window' | 'randomScale'>,
   stride: number,
 ): void {
+  if (batch * crop ** 2 > MAX_BATCH_PIXELS) {
+    const most = Math.floor(MAX_BATCH_PIXELS / crop ** 2);
+    throw new DataError(
+      'bad_option',
+      `--batch is ${batch}, and --crop ${crop}: a step takes at most ${MAX_BATCH_PIXELS / 1e6} megapixels; use ${most > 0 ? `a batch of at most ${most}, or ` : ''}smaller crops`,
+    );
+  }
   if (crop % stride !== 0) {
     const below = Math.floor(crop / stride) * stride;
     throw new DataError(
@@ -119,9 +129,9 @@ function scheduleText({ learningRate, decayPower, warmupSteps, endLearningRate }
   return `learning rate ${learningRate} with polynomial decay ${decayPower}${to}${after}`;
 }
 
-/** Name of a picture: the image's, without folders, which test images of one name in two folders would share. */
-const pictureName = ({ name }: CheckedPair): string =>
-  `${name.slice(0, name.length - extname(name).length).replaceAll('/', '_')}.png`;
+/** Name of a picture: the number of the test image, since others may have the same name once / is replaced, and its name. */
+const pictureName = ({ name }: CheckedPair, index: number, count: number): string =>
+  `${paddedNumber(index, count)}-${fileNamePart(name.slice(0, name.length - extname(name).length))}.png`;
 
 /** `vicregl evaluate segmentation`: linear segmentation by a model's frozen maps. */
 export function registerEvaluateSegmentation(evaluate: Command): void {
@@ -161,13 +171,13 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     .option(
       '--end-lr <number>',
       'learning rate at which the decay ends',
-      realNumber(0),
+      realNumber(0, { inclusive: true }),
       SCHEDULE_DEFAULTS.endLearningRate,
     )
     .option(
       '--decay-power <number>',
       "exponent of the learning rate's polynomial decay",
-      realNumber(0),
+      realNumber(0, { inclusive: true }),
       SCHEDULE_DEFAULTS.decayPower,
     )
     .option(
@@ -179,7 +189,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     .option(
       '--weight-decay <number>',
       'weight decay (default: 0.01 of the kernel for a ConvNeXt, 5e-4 for a ResNet)',
-      realNumber(0),
+      realNumber(0, { inclusive: true }),
     )
     .addOption(
       new Option(
@@ -233,6 +243,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         for (const note of data.notes) log(note);
         if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
 
+        const places = new Map(data.test.map((pair, i) => [pair, i]));
         let inputStride = 0;
         const measures = await measureSubjects(
           sources,
@@ -254,7 +265,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
                   async onPrediction(pair, photograph, predicted) {
                     const { data: truth } = await data.labels(pair);
                     const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
-                    await drawn.write(pictureName(pair), picture);
+                    await drawn.write(pictureName(pair, places.get(pair)!, data.test.length), picture);
                   },
                 }),
             });

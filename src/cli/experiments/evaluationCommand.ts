@@ -1,6 +1,7 @@
 import { Command, CommanderError, type Option } from 'commander';
 import type { EvaluationCommand } from '../../experiments/experiment.js';
 import { ExperimentError } from '../../experiments/experimentError.js';
+import { camelCase } from '../../experiments/flagNames.js';
 import { didYouMean } from '../../train/configKeys.js';
 import { registerEvaluate } from '../evaluate/evaluate.js';
 
@@ -56,14 +57,21 @@ export const evaluationCommand: EvaluationCommand = (kind, flags, where) => {
     const kinds = evaluate.commands.map((each) => each.name());
     throw new ExperimentError(`${where}: there is no evaluation "${kind}"; ${didYouMean(kind, kinds)}`);
   }
-  const options = new Map(command.options.map((option) => [nameOf(option), option]));
+  // By the flag itself: commander's name of --no-flip is `flip`, whose value is the other way round.
+  const options = new Map(command.options.map((option) => [camelCase(nameOf(option)), option]));
+  const spelt = new Map<Option, string>();
   const given = Object.entries(flags).map(([key, value]) => {
     const at = `${where}.${key}`;
-    const option = options.get(key) ?? command.options.find((each) => each.attributeName() === key);
+    const option = options.get(camelCase(key));
     if (option === undefined) {
-      const names = [...options.keys()].filter((name) => !Object.hasOwn(OWN, name));
-      throw new ExperimentError(`${at}: evaluate ${kind} has no flag --${key}; ${didYouMean(key, names)}`);
+      const negated = command.options.find((each) => each.negate && each.attributeName() === camelCase(key));
+      const names = command.options.map(nameOf).filter((name) => !Object.hasOwn(OWN, name));
+      const advice = negated ? `write ${nameOf(negated)}: true to turn it off` : didYouMean(key, names);
+      throw new ExperimentError(`${at}: evaluate ${kind} has no flag --${key}; ${advice}`);
     }
+    const other = spelt.get(option);
+    if (other !== undefined) throw new ExperimentError(`${at}: ${option.long} is also given as ${other}; remove one`);
+    spelt.set(option, key);
     const own = OWN[nameOf(option)];
     if (own !== undefined) throw new ExperimentError(`${at}: remove it; ${own}`);
     return { option, args: argumentsOf(option, value, at) };

@@ -86,6 +86,14 @@ describe('loadExperiment', () => {
       `${minimal}evaluations: {knn: {trai: x}}`,
       /evaluations\.knn\.trai: evaluate knn has no flag --trai; did you mean train\?/,
     ],
+    'a negated flag by the name of what it turns off': [
+      `${minimal}evaluations: {segmentation: {data: x, flip: false}}`,
+      /evaluations\.segmentation\.flip: .* has no flag --flip; write no-flip: true to turn it off/,
+    ],
+    'a flag in both spellings': [
+      `${minimal}evaluations: {knn: {train: x, train-images: 4, trainImages: 6}}`,
+      /evaluations\.knn\.trainImages: --train-images is also given as train-images; remove one/,
+    ],
     'a missing flag': [`${minimal}evaluations: {knn: {k: 3}}`, /evaluations\.knn: required option '--train <path>'/],
     'a value that the command rejects': [
       `${minimal}evaluations: {knn: {train: x, k: 0}}`,
@@ -190,6 +198,22 @@ evaluations:
     const [one, three] = variants.map((variant) => variant.configOf(1));
     assert.deepEqual([one!.loss.alpha, one!.epochs, one!.batchSize, three!.epochs], [0.8, 5, 8, 6]);
     assert.deepEqual(evaluations[0]!.flags, { seed: 0, train: 'x' });
+  });
+
+  it('overrides and removes flags in either spelling, and takes negated ones in both', async () => {
+    await write('shared/c.yaml', `${minimal}evaluations: {knn: {train: x, train-images: 4, test-images: 5}}`);
+    const { evaluations } = await load(
+      'extends: ./shared/c.yaml\nevaluations: {knn: {trainImages: 6, testImages: null}, a: {kind: segmentation, data: x, noFlip: true}, b: {kind: segmentation, data: x, no-flip: true}}',
+    );
+    const place = { cell: 'C', out: 'O', seed: 5 };
+    assert.deepEqual(
+      evaluations.map((each) => each.argumentsIn(place)),
+      [
+        ['--seed=0', '--train=x', '--train-images=6'],
+        ['--seed=0', '--data=x', '--no-flip'],
+        ['--seed=0', '--data=x', '--no-flip'],
+      ],
+    );
   });
 
   it('of the bundled experiments gives no warning of keys without effect or of mistaken views and metrics', async () => {

@@ -151,20 +151,20 @@ describe('homographies of a subject', () => {
   });
 
   it('are drawn for every pair', async () => {
-    const drawn: [number, string, number | undefined][] = [];
+    const drawn: [number, number, string, number | undefined][] = [];
     const subject = await source.open();
     await measureHomographies(subject, source, pairsOf([[shifted()], [shifted(), shifted()]]), {
       ...options,
-      drawn: async (item, name, png) => {
-        drawn.push([item, name, (await sharp(png).metadata()).height]);
+      drawn: async (item, number, name, png) => {
+        drawn.push([item, number, name, (await sharp(png).metadata()).height]);
       },
     });
     assert.deepEqual(
       drawn.toSorted(([a], [b]) => a - b),
       [
-        [0, 'same', 512],
-        [1, 'same', 512],
-        [1, 'same', 512],
+        [0, 0, 'same', 512],
+        [1, 0, 'same', 512],
+        [1, 1, 'same', 512],
       ],
     );
   });

@@ -31,8 +31,8 @@ export interface HomographyOptions {
   readonly search: NearestSearch;
   readonly cache?: FeatureCache;
   readonly progress?: WorkProgress;
-  /** Receives a picture of every pair, by the number of its item and its name, for the first seed. */
-  readonly drawn?: (item: number, name: string, png: Buffer) => Promise<void>;
+  /** Receives a picture of every pair, by the number of its item, its own number in it, and its name, for the first seed. */
+  readonly drawn?: (item: number, number: number, name: string, png: Buffer) => Promise<void>;
 }
 
 /** What was measured of one item: an entry for each of its pairs and seeds. */
@@ -168,7 +168,7 @@ export async function measureHomographies(
         matches: [matched.matches.length],
         correct: [correctShare(matched, pair.aToB)],
       });
-      await drawn?.(item, pair.name, await pairPicture(pair, matched, estimates[0]!));
+      await drawn?.(item, perPair.length - 1, pair.name, await pairPicture(pair, matched, estimates[0]!));
     }
     return {
       cornerErrors: perPair.flatMap(({ cornerErrors }) => cornerErrors),

@@ -58,6 +58,10 @@ describe('space for the maps of segmentation', () => {
     });
     await requireMapsSpace([one, other], pairs, temporary, free(BYTES));
     await assert.rejects(requireMapsSpace([one, other], pairs, temporary, free(BYTES - 1)), /with --cache/);
+    const rejected = (flip: boolean, message: RegExp) =>
+      assert.rejects(requireMapsSpace([one], pairs, { ...temporary, flip }, free(0)), { message });
+    await rejected(true, /, use fewer images \(--train-images\), or --no-flip, which halves them$/);
+    await rejected(false, /with --cache, or use fewer images \(--train-images\)$/);
     // Held in memory.
     await requireMapsSpace([one, other], pairs, { ...temporary, memoryBytes: BYTES }, free(0));
   });

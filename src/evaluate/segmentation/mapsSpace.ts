@@ -59,7 +59,7 @@ export async function requireMapsSpace(
   options: MapsSpaceOptions,
   freeBytes: (dir: string) => Promise<number> = freeBytesOf,
 ): Promise<void> {
-  const { cacheDir, memoryBytes } = options;
+  const { cacheDir, memoryBytes, flip } = options;
   let needed = 0;
   for (const subject of subjects) {
     const own = { ...options, ...subject };
@@ -77,9 +77,11 @@ export async function requireMapsSpace(
   if (needed <= free) return;
   const what = `the maps of the training images${cacheDir === undefined ? '' : ' that are not in the cache yet'}`;
   const of = subjects.length > 1 && cacheDir !== undefined ? ` of ${subjects.length} subjects` : '';
-  const way = cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder';
+  const place = cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder';
+  const fewer = 'use fewer images (--train-images)';
+  const ways = flip ? `${place}, ${fewer}, or --no-flip, which halves them` : `${place}, or ${fewer}`;
   throw new DataError(
     'bad_option',
-    `${what}${of} take ${gigabytes(needed)} GB, and ${dir} has ${gigabytes(free)} GB left; ${way}, use fewer images (--train-images), or --no-flip, which halves them`,
+    `${what}${of} take ${gigabytes(needed)} GB, and ${dir} has ${gigabytes(free)} GB left; ${ways}`,
   );
 }

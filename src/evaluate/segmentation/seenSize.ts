@@ -18,17 +18,31 @@ export function seenSize({ width, height }: Size, shortest?: number): Size {
   return { width: Math.round(width * factor), height: Math.round(height * factor) };
 }
 
+/** Who gave the size, and how another is had: for messages. */
+interface SizeGiven {
+  readonly by: string;
+  readonly way: string;
+}
+
+const BY_FLAG: SizeGiven = { by: '--resize', way: 'use a smaller side, or leave the image out' };
+/** A head that was trained with `--resize`. */
+export const BY_HEAD: SizeGiven = {
+  by: "the head's",
+  way: 'use a photograph that is less narrow, or train a head with a smaller --resize',
+};
+
 /** @throws DataError `bad_option` for a photograph that is so long and narrow that it would become too large. */
 export function requireSeenSizes(
   pairs: readonly Pick<CheckedPair, 'image' | 'size'>[],
   shortest: number | undefined,
+  { by, way }: SizeGiven = BY_FLAG,
 ): void {
   for (const { image, size } of pairs) {
     const { width, height } = seenSize(size, shortest);
     if (width * height <= MAX_PIXELS) continue;
     throw new DataError(
       'bad_option',
-      `--resize shortest:${shortest} makes ${width} x ${height} pixels of ${image}, which has ${size.width} x ${size.height}; at most ${MAX_PIXELS / 1e6} megapixels are possible: use a smaller side, or leave the image out`,
+      `${by} shortest:${shortest} makes ${width} x ${height} pixels of ${image}, which has ${size.width} x ${size.height}; at most ${MAX_PIXELS / 1e6} megapixels are possible: ${way}`,
     );
   }
 }

@@ -15,7 +15,7 @@ import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
 import { completeDefinition, mergeDefinitions, union } from './mergeDefinitions.js';
-import { type MeasuredCell, measuredCells, requireSame } from './requireSame.js';
+import { type CellResult, type MeasuredCell, measuredCells, requireSame } from './requireSame.js';
 import { seedValues } from './seedValues.js';
 
 /** Results of an experiment's cells, from one or several folders, as figures of variants. */
@@ -64,7 +64,41 @@ interface GatheredCell {
   readonly seed: number;
   readonly folder: string;
   readonly record: CellRecord;
-  readonly results: ReadonlyMap<string, EvaluationResult>;
+  /** By evaluation; of a cell that is in several folders, from the first that has one. */
+  readonly results: ReadonlyMap<string, CellResult>;
+}
+
+/** @throws ExperimentError for a cell that was run with other settings than its variant has. */
+function requireSettings({ folder, record }: GatheredCell, variant: Definition['variants'][number]): void {
+  const changes = settingsChanges(record, variant);
+  if (changes.length === 0) return;
+  throw new ExperimentError(
+    `${folder} was run with other settings than ${variant.name} has now (${changes.join(', ')}); ` +
+      'run vicregl experiments run with the current file again, with --restart-changed if it names these keys',
+  );
+}
+
+/**
+ * One cell of those that are the same in several folders: its run is that of the folder with the most results, and each folder adds the
+ * evaluations that it alone has. Undefined for none.
+ */
+function mergeCells(found: readonly GatheredCell[]): GatheredCell | undefined {
+  const isTrained = ({ record }: GatheredCell) => Number(record.training.status === 'done');
+  const sorted = found.toSorted((a, b) => b.results.size - a.results.size || isTrained(b) - isTrained(a));
+  const [first] = sorted;
+  if (first === undefined) return undefined;
+  // The first folder that has an evaluation is the last that sets it.
+  const merged = sorted
+    .toReversed()
+    .flatMap(({ record, results }) =>
+      [...results].map(([name, result]) => ({ name, result, evaluation: record.evaluations[name]! })),
+    );
+  const evaluations = Object.fromEntries(merged.map(({ name, evaluation }) => [name, evaluation]));
+  return {
+    ...first,
+    record: { ...first.record, evaluations: { ...first.record.evaluations, ...evaluations } },
+    results: new Map(merged.map(({ name, result }) => [name, result])),
+  };
 }
 
 async function readCell(
@@ -79,27 +113,21 @@ async function readCell(
     const folder = cellFolder(out, place);
     const record = await readRecord(folder);
     if (record === undefined) continue;
-    const results = new Map<string, EvaluationResult>();
+    const results = new Map<string, CellResult>();
     for (const { name } of evaluations) {
       if (record.evaluations[name]?.status !== 'done') continue;
       const result = await readResult(resultPath(folder, name)).catch((error: unknown) => {
         if (error instanceof ResultError) return undefined;
         throw error;
       });
-      if (result !== undefined) results.set(name, result);
+      if (result !== undefined) results.set(name, { folder, result });
     }
     found.push({ variant: variant.name, seed, folder, record, results });
   }
-  // Shards of one experiment do not overlap, but folders may.
-  const cell = found.sort((a, b) => b.results.size - a.results.size)[0];
+  const cell = mergeCells(found);
   if (cell === undefined) return { problem: 'not run' };
-  const changes = settingsChanges(cell.record, variant);
-  if (changes.length > 0) {
-    throw new ExperimentError(
-      `${cell.folder} was run with other settings than ${variant.name} has now (${changes.join(', ')}); ` +
-        'run vicregl experiments run with the current file again, with --restart-changed if it names these keys',
-    );
-  }
+  const used = new Set([cell.folder, ...[...cell.results.values()].map(({ folder }) => folder)]);
+  for (const each of found) if (used.has(each.folder)) requireSettings(each, variant);
   const lacking = evaluations.filter(({ name }) => !cell.results.has(name)).map(({ name }) => name);
   if (cell.record.training.status === 'done' && lacking.length === 0) return { cell };
   const failures = failuresOf(cell.record);

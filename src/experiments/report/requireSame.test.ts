@@ -5,15 +5,30 @@ import type { EvaluationResult } from '../../evaluate/result/schema.js';
 import { requireSame } from './requireSame.js';
 
 const first = tinyResult([trained()]);
-const compare = (other: Partial<EvaluationResult>) =>
+const compare = (other: Partial<EvaluationResult>, seed = 1, result = first) =>
   requireSame('knn', [
-    { cell: { folder: 'a' }, result: first },
-    { cell: { folder: 'b' }, result: { ...first, ...other } },
+    { cell: { seed: 1 }, folder: 'a', result },
+    { cell: { seed }, folder: 'b', result: { ...result, ...other } },
   ]);
 
 describe('requireSame', () => {
   it('takes results of the same images and options, wherever the images are', () => {
     compare({ data: first.data.map((data) => ({ ...data, source: 'elsewhere' })), options: { k: 3, crop: 96 } });
+  });
+
+  it('takes other seeds where they draw no items, and seeds that are those of training', () => {
+    const matches = { ...first, kind: 'matches' as const };
+    compare({ seed: 7 });
+    compare({}, 2, matches);
+    compare({ seed: 2 }, 2, matches);
+    for (const [evaluated, trained] of [
+      [2, 1],
+      [0, 2],
+    ]) {
+      assert.throws(() => compare({ seed: evaluated! }, trained!, matches), {
+        message: new RegExp(`with other options in b than in a \\(seed is ${evaluated} and 1\\);.*same flags and seed`),
+      });
+    }
   });
 
   it('refuses others, and says what differs', () => {

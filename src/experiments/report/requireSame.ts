@@ -5,48 +5,62 @@ import { ExperimentError } from '../experimentError.js';
 
 /** Results that stand in one table have to be measured on the same images in the same way. */
 
-/** A cell with its result of an evaluation. */
-export interface MeasuredCell<Cell> {
-  readonly cell: Cell;
+/** A result of an evaluation, and the folder of the cell that has it. */
+export interface CellResult {
+  readonly folder: string;
   readonly result: EvaluationResult;
 }
 
+/** A cell with its result of an evaluation. */
+export interface MeasuredCell<Cell> extends CellResult {
+  readonly cell: Cell;
+}
+
 /** Cells that have a result of an evaluation. */
-export function measuredCells<Cell extends { readonly results: ReadonlyMap<string, EvaluationResult> }>(
+export function measuredCells<Cell extends { readonly results: ReadonlyMap<string, CellResult> }>(
   cells: readonly Cell[],
   evaluation: string,
 ): MeasuredCell<Cell>[] {
   return cells.flatMap((cell) => {
-    const result = cell.results.get(evaluation);
-    return result === undefined ? [] : [{ cell, result }];
+    const found = cell.results.get(evaluation);
+    return found === undefined ? [] : [{ cell, ...found }];
   });
 }
 
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 const setsOf = ({ data }: EvaluationResult) => data.map(({ role, fingerprint }) => [role, fingerprint]);
 
+type Measured = MeasuredCell<{ readonly seed: number }>;
+
+/** Whether each was evaluated with its seed of training: cells of one seed are then paired, and the others are not. */
+const followTraining = (...measured: readonly Measured[]): boolean =>
+  measured.every(({ cell, result }) => cell.seed === result.seed);
+
 /** What is not the same in two results, and how; undefined if they can be compared. */
-function differenceOf(a: EvaluationResult, b: EvaluationResult): { what: string; how: readonly string[] } | undefined {
+function differenceOf(of: Measured, other: Measured): { what: string; how: readonly string[] } | undefined {
+  const [a, b] = [of.result, other.result];
   if (!isSame(setsOf(a), setsOf(b)) || !isSame(a.items, b.items)) return { what: 'on other images', how: [] };
   const numbers = a.data.flatMap(({ role, images }, i) => {
-    const other = b.data[i]!.images;
-    return images === other ? [] : [`${countText(images)} and ${countText(other)} ${role} images`];
+    const also = b.data[i]!.images;
+    return images === also ? [] : [`${countText(images)} and ${countText(also)} ${role} images`];
   });
   if (numbers.length > 0) return { what: 'on other images', how: numbers };
-  const options = optionDifferences(a, b).map(({ name, values: [own, other] }) => `${name} is ${own} and ${other}`);
+  const options = optionDifferences(a, b)
+    .filter(({ name }) => name !== 'seed' || !followTraining(of, other))
+    .map(({ name, values }) => `${name} is ${values.join(' and ')}`);
   if (options.length > 0) return { what: 'with other options', how: options };
   return a.protocol === b.protocol ? undefined : { what: 'with another protocol', how: [] };
 }
 
 /** @throws ExperimentError for cells that were evaluated on other images, or in another way, than the first. */
-export function requireSame(evaluation: string, measured: readonly MeasuredCell<{ readonly folder: string }>[]): void {
+export function requireSame(evaluation: string, measured: readonly Measured[]): void {
   const [first] = measured;
-  for (const { cell, result } of measured.slice(1)) {
-    const difference = differenceOf(result, first!.result);
+  for (const each of measured.slice(1)) {
+    const difference = differenceOf(each, first!);
     if (difference === undefined) continue;
     const { what, how } = difference;
     throw new ExperimentError(
-      `evaluation ${evaluation} was made ${what} in ${cell.folder} than in ${first!.cell.folder}${how.length > 0 ? ` (${how.join(', ')})` : ''}; ` +
+      `evaluation ${evaluation} was made ${what} in ${each.folder} than in ${first!.folder}${how.length > 0 ? ` (${how.join(', ')})` : ''}; ` +
         'make it again on the same data and with the same flags and seed',
     );
   }

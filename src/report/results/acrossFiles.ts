@@ -1,5 +1,6 @@
 import { compareFigures, meanFigure } from '../../evaluate/result/figures.js';
 import { isMean } from './isMean.js';
+import { itemPlaces } from './itemPlaces.js';
 import { type OptionDifference, optionDifferences } from './optionDifferences.js';
 import type { ResultFile } from './readResults.js';
 
@@ -10,13 +11,13 @@ export interface Difference {
   readonly interval: readonly [number | null, number | null];
 }
 
-/** Whether two files have values of the same items. */
-const isPaired = ({ result: { items } }: ResultFile, { result: other }: ResultFile): boolean =>
-  items !== undefined && items.length >= 2 && JSON.stringify(items) === JSON.stringify(other.items);
+/** Where the items of one file are in another; undefined unless both have values of the same items. */
+const pairing = ({ result: { items } }: ResultFile, { result: other }: ResultFile): readonly number[] | undefined =>
+  items !== undefined && items.length >= 2 && other.items !== undefined ? itemPlaces(items, other.items) : undefined;
 
 /** The options that keep the models of two files of the same items from being compared. */
 export const obstaclesAcross = (a: ResultFile, b: ResultFile): OptionDifference[] =>
-  isPaired(a, b) ? optionDifferences(a.result, b.result) : [];
+  pairing(a, b) === undefined ? [] : optionDifferences(a.result, b.result);
 
 /**
  * Paired differences of the models that two files evaluate, for figures that are means over items. None where the files
@@ -24,12 +25,14 @@ export const obstaclesAcross = (a: ResultFile, b: ResultFile): OptionDifference[
  */
 export function differencesAcross(of: ResultFile, less: ResultFile): Difference[] {
   const [a, b] = [of.result, less.result];
-  if (!isPaired(of, less) || optionDifferences(a, b).length > 0) return [];
+  const places = pairing(of, less);
+  if (places === undefined || optionDifferences(a, b).length > 0) return [];
   const measured = [a, b].map(({ subjects: [subject] }, i) => ({
     name: String(i),
     figures: subject!.figures.flatMap((figure) => {
       const values = subject!.perItem?.[figure.name];
-      return values !== undefined && isMean(figure.value, values) ? [meanFigure(figure, values)] : [];
+      if (values === undefined || !isMean(figure.value, values)) return [];
+      return [meanFigure(figure, i === 0 ? values : places.map((place) => values[place]!))];
     }),
   }));
   return compareFigures(measured, a.items!.length, { seed: a.seed }).comparisons.map(

@@ -31,6 +31,19 @@ describe('groupResults', () => {
     );
   });
 
+  it('puts results together whose items have another order, unless names are there twice', () => {
+    const a = file('a.json', [trained()]);
+    const turned = file('b.json', [trained('pico 1')], { items: a.result.items!.toReversed() });
+    assert.deepEqual(labels([a, turned]), [['atto 1', 'pico 1']]);
+    const [items, other] = [
+      [1, 1, 2, 3, 4, 5, 6, 7],
+      [2, 1, 1, 3, 4, 5, 6, 7],
+    ].map((names) => names.map(String));
+    const twice = [file('a.json', [trained()], { items: items! }), file('b.json', [trained()], { items: other! })];
+    assert.equal(groupResults(twice).length, 2);
+    assert.equal(groupResults([twice[0]!, twice[0]!]).length, 1);
+  });
+
   it('takes printed results, which lack items, to the others', () => {
     const { items: _, ...printed } = tinyResult([trained('pico 1')]);
     const subjects = printed.subjects.map(({ perItem: __, ...subject }) => subject);
@@ -77,9 +90,28 @@ describe('differencesAcross', () => {
     assert.ok(difference!.interval[0]! < -0.25 && difference!.interval[1]! > -0.25);
   });
 
+  it('pairs items of another order by their names', () => {
+    const a = file('a', [trained()]);
+    const turned = { ...trained(), values: trained().values.toReversed() };
+    const same = differencesAcross(file('b', [turned], { items: a.result.items!.toReversed() }), a);
+    assert.deepEqual(same, [{ figure: 'top1', difference: 0, interval: [0, 0] }]);
+  });
+
+  it('has none for crops of other seeds, and says so', () => {
+    const a = file('a', [trained()], { kind: 'matches' });
+    const b = file('b', [pico], { kind: 'matches', seed: 2 });
+    assert.deepEqual(differencesAcross(b, a), []);
+    const text = renderMarkdown(resultsReport([a, b]));
+    assert.match(text, /Not the same in all files: `seed` is 1 \(`a`\), 2 \(`b`\)\./);
+    assert.match(text, /No paired differences of `b` and `a`, which were measured with other values of `seed`\./);
+    const knn = [file('a', [trained()]), file('b', [pico], { seed: 2 })] as const;
+    assert.equal(differencesAcross(knn[1], knn[0]).length, 1);
+    assert.match(renderMarkdown(resultsReport(knn)), /Not the same in all files: `seed` is 1/);
+  });
+
   it('has none for other items, or without the values of items', () => {
     const a = file('a', [trained()]);
-    const items = a.result.items!.toReversed();
+    const items = a.result.items!.map((name) => `other/${name}`);
     assert.deepEqual(differencesAcross(file('b', [pico], { items }), a), []);
     const { items: _, ...printed } = a.result;
     assert.deepEqual(differencesAcross({ path: 'b', result: printed }, a), []);

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { EvaluationResult, ResultSubject } from '../../evaluate/result/schema.js';
 import type { FigureInfo } from '../report.js';
+import { itemPlaces } from './itemPlaces.js';
 import type { ResultFile } from './readResults.js';
 
 /** Results are comparable, and stand in one table, if they are of one kind, protocol and data. */
@@ -35,7 +36,7 @@ function keyOf({ kind, protocol, data }: EvaluationResult): string {
 
 /** Printed results lack the names of items: they are comparable with any. */
 const sameItems = (a: EvaluationResult, b: EvaluationResult): boolean =>
-  a.items === undefined || b.items === undefined || JSON.stringify(a.items) === JSON.stringify(b.items);
+  a.items === undefined || b.items === undefined || itemPlaces(a.items, b.items) !== undefined;
 
 interface UnnamedRow extends Omit<Row, 'label' | 'files'> {
   readonly files: ResultFile[];

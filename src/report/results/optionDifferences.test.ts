@@ -28,6 +28,21 @@ describe('optionDifferences', () => {
     ]);
   });
 
+  it('has the seed where it draws crops or views', () => {
+    const seeds = (kind: Kind, options: EvaluationResult['options'] = {}) =>
+      optionDifferences({ ...of(kind, options), seed: 3 }, { ...of(kind, options), seed: 0 });
+    const difference = [{ name: 'seed', values: ['3', '0'] }];
+    assert.deepEqual(seeds('matches'), difference);
+    assert.deepEqual(seeds('homography', { views: [{ kind: 'rotation' }, { kind: 'perspective' }] }), difference);
+    for (const others of [
+      seeds('homography'),
+      seeds('homography', { views: [{ kind: 'rotation' }] }),
+      ...(['knn', 'linear', 'segmentation', 'retrieval'] as const).map((kind) => seeds(kind)),
+    ]) {
+      assert.deepEqual(others, []);
+    }
+  });
+
   it('leaves out what was found', () => {
     const found = (value: number) => ({ chance: { a: value }, chosenLearningRates: value, duplicates: value });
     assert.deepEqual(names(of('linear', found(1)), of('linear', { ...found(2), unanswerable: 3 })), []);

@@ -30,13 +30,19 @@ export interface OptionDifference {
   readonly values: readonly [string, string];
 }
 
+/** Whether the seed draws what is measured: crops of photographs, or random views of them. Elsewhere it draws heads and estimates alone. */
+function seedDrawsItems({ kind, options: { views } }: EvaluationResult): boolean {
+  const isRandom = (view: unknown) => (view as { readonly kind?: unknown } | null)?.kind === 'perspective';
+  return kind === 'matches' || (kind === 'homography' && Array.isArray(views) && views.some(isRandom));
+}
+
 const isGiven = ({ command }: EvaluationResult, flags: readonly string[]): boolean =>
   command.some((word) => flags.includes(word.split('=')[0]!));
 
-/** The options of results of one kind that differ, where they decide how something was measured. */
+/** The options of results of one kind that differ, where they decide how something was measured: also `seed`, if it draws the items. */
 export function optionDifferences(a: EvaluationResult, b: EvaluationResult): OptionDifference[] {
   const names = new Set([...Object.keys(a.options), ...Object.keys(b.options)]);
-  return [...names].flatMap((name): OptionDifference[] => {
+  const differing = [...names].flatMap((name): OptionDifference[] => {
     if (FOUND.has(name)) return [];
     const [of, other] = [a, b].map(({ options }) => options[name] ?? BEFORE[name]);
     const flags = FOLLOWED[a.kind][name];
@@ -44,4 +50,6 @@ export function optionDifferences(a: EvaluationResult, b: EvaluationResult): Opt
     if (follows || isDeepStrictEqual(of, other)) return [];
     return [{ name, values: [JSON.stringify(of) ?? 'absent', JSON.stringify(other) ?? 'absent'] }];
   });
+  if (a.seed === b.seed || !seedDrawsItems(a)) return differing;
+  return [...differing, { name: 'seed', values: [String(a.seed), String(b.seed)] }];
 }

@@ -1,3 +1,4 @@
+import type { EvaluationResult } from '../../evaluate/result/schema.js';
 import { differencesTable } from '../differencesTable.js';
 import { measureText } from '../numbers.js';
 import { classesPlot, type PlottedClasses, sortedClasses } from '../plots/classesPlot.js';
@@ -187,11 +188,12 @@ function itemBlocks({ group: { files, rowOf }, id, title, about }: Named): Block
   return [differencesPlot({ name: `${id}-items`, title: `${title}: differences item by item`, about, comparisons })];
 }
 
-/** Options that are not the same in all files, by file. */
+/** Options, and the seed, that are not the same in all files, by file. */
 function optionNotes(files: readonly ResultFile[]): Text[] {
-  const names = [...new Set(files.flatMap(({ result }) => Object.keys(result.options)))];
+  const options = files.map(({ result }): EvaluationResult['options'] => ({ ...result.options, seed: result.seed }));
+  const names = [...new Set(options.flatMap(Object.keys))];
   return names.flatMap((name): Text[] => {
-    const values = files.map(({ result }) => JSON.stringify(result.options[name]) ?? 'not given');
+    const values = options.map((each) => JSON.stringify(each[name]) ?? 'not given');
     if (new Set(values).size === 1) return [];
     const parts = files.flatMap(({ path }, i) => [i > 0 ? `, ${values[i]} (` : `${values[i]} (`, { code: path }, ')']);
     return [['Not the same in all files: ', { code: name }, ' is ', ...parts, '.']];
