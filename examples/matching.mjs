@@ -46,21 +46,32 @@ async function pictures(request) {
   );
 }
 
+function number(text) {
+  // The number of an empty text would be 0.
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+/** Options of the match by their names in the query: field, what the value has to be, and how it is read. */
+const OPTIONS = {
+  top: ['topGamma', 'a number', number],
+  ratio: ['ratio', 'a number', number],
+  similarity: ['minSimilarity', 'a number', number],
+  mutual: ['mutual', 'true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined)],
+};
+
 /** Options of the match from the query; the service checks their ranges. */
 function options(query) {
-  const number = (name) => {
-    if (!query.has(name)) return undefined;
-    const value = Number(query.get(name));
-    if (!Number.isFinite(value)) throw new BadRequest(`${name} is not a number`);
-    return value;
-  };
-  const wanted = {
-    topGamma: number('top'),
-    ratio: number('ratio'),
-    minSimilarity: number('similarity'),
-    mutual: query.get('mutual') === 'true',
-  };
-  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+  const entries = [...query].map(([name, text]) => {
+    if (!Object.hasOwn(OPTIONS, name)) {
+      throw new BadRequest(`${name.slice(0, 64)}: no such option; there are ${Object.keys(OPTIONS).join(', ')}`);
+    }
+    const [field, wanted, read] = OPTIONS[name];
+    const value = read(text);
+    if (value === undefined) throw new BadRequest(`${name}: ${JSON.stringify(text.slice(0, 64))} is not ${wanted}`);
+    return [field, value];
+  });
+  return Object.fromEntries(entries);
 }
 
 function send(response, code, value, headers = {}) {

@@ -187,6 +187,16 @@ describe('examples', () => {
     const ratio = await post('?ratio=7', await matchForm({ a: 'coffee.jpg', b: 'coffee.jpg' }));
     assert.equal(ratio.status, 400);
     assert.match(String(ratio.value['error']), /ratio/);
+    for (const [query, error] of [
+      ['?top=', 'top: "" is not a number'],
+      ['?ratio=Infinity', 'ratio: "Infinity" is not a number'],
+      ['?mutual=1', 'mutual: "1" is not true or false'],
+      ['?mutual=toString', 'mutual: "toString" is not true or false'],
+      ['?gamma=5', 'gamma: no such option; there are top, ratio, similarity, mutual'],
+    ] as const) {
+      const odd = await post(query, await matchForm({ a: 'coffee.jpg', b: 'coffee.jpg' }));
+      assert.deepEqual(odd, { status: 400, value: { error } });
+    }
     assert.equal((await post('', await encoded('no form'))).status, 400);
     const { hostname, port } = new URL(example.url);
     const odd = request({ hostname, port, path: '//', method: 'POST' }).end();

@@ -778,6 +778,20 @@ describe("OpenAI's client", () => {
     assert.deepEqual([queried.status, error.param], [400, 'dimensions']);
     assert.match(error.message, /reads no query; send the field in the body/);
   });
+
+  test("gets errors in OpenAI's form for another verb and for a path below it, which have no route", async () => {
+    for (const [method, path, status, code] of [
+      ['GET', '/v1/embeddings', 405, 'wrong_method'],
+      ['GET', '/v1/embeddings?model=tiny', 405, 'wrong_method'],
+      ['POST', '/v1/embeddings/', 404, 'unknown_route'],
+    ] as const) {
+      const answer = await fetch(`${served.url}${path}`, { method });
+      const { error } = (await answer.json()) as { error: { type: string; code: string } };
+      assert.deepEqual([answer.status, error.type, error.code], [status, 'invalid_request_error', code], path);
+    }
+    const other = await fetch(`${served.url}/v1/embeddingsx`, { method: 'POST' });
+    assert.equal(((await other.json()) as { code: number }).code, 5);
+  });
 });
 
 describe('the page', () => {

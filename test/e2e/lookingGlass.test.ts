@@ -15,6 +15,7 @@ import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { exportModel } from '../../src/models/exportModel.js';
 import { openModelFolder } from '../../src/models/folder.js';
+import { modelOutputs } from '../../src/models/modelOutputs.js';
 import { createToken, createTokenStore, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { launchChromium, skipWithoutChromium } from '../support/chromium.js';
@@ -264,6 +265,35 @@ describe('the looking glass', { skip }, () => {
     await page.getByRole('application', { name: /second picture/ }).focus();
     await page.keyboard.press('ArrowLeft');
     await page.getByText(/of the second: best match is row/).waitFor();
+    assert.deepEqual(problems, []);
+  });
+
+  test('the best match of a cell is the one by the chosen distance', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
+    await tab(page, 'Matches');
+    await settled(page, /^20 pairs\./);
+    await page.getByLabel('Distance').selectOption('centred cosine');
+    const [a, b] = await Promise.all(
+      ['coffee.jpg', 'coffee-tilted.jpg'].map(async (name) => ({ pixels: await readFile(photo(name)), resize: fit })),
+    );
+    const matches = async (distance: 'l2' | 'centredCosine') =>
+      (await client.match(a!, b!, { space: 'backbone', topGamma: 0, distance })).pairs;
+    const l2 = new Map((await matches('l2')).map((pair) => [`${pair.a.row} ${pair.a.column}`, pair.b]));
+    const other = (await matches('centredCosine')).find((pair) => {
+      const by = l2.get(`${pair.a.row} ${pair.a.column}`)!;
+      return by.row !== pair.b.row || by.column !== pair.b.column;
+    });
+    assert.ok(other);
+    const first = page.getByRole('application', { name: /first picture/ });
+    for (let i = 0; i <= 11; i++) await first.press('ArrowUp');
+    await first.press('Home');
+    for (let i = 0; i < other.a.row; i++) await first.press('ArrowDown');
+    for (let i = 0; i < other.a.column; i++) await first.press('ArrowRight');
+    const cell = `Row ${other.a.row + 1}, column ${other.a.column + 1} of the first`;
+    const best = `row ${other.b.row + 1}, column ${other.b.column + 1} (cosine ${other.similarity!.toFixed(3)}, distance ${other.distance.toFixed(2)})`;
+    await page.getByText(`${cell}: best match is ${best}`).waitFor();
     assert.deepEqual(problems, []);
   });
 
@@ -523,16 +553,20 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
+  /** A service of its own, with a model that the test can reload. */
+  async function ownService(auth?: Parameters<typeof createServer>[0]['auth']): Promise<RunningServer> {
+    return createServer({
+      models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
+      logger: pino({ level: 'silent' }),
+      ...{ address: '127.0.0.1:0', metricsAddress: 'off', httpAddress: '127.0.0.1:0' },
+      ...(auth && { auth }),
+    });
+  }
+
   test('a service with tokens is asked with the one that the user gives, also for its metrics', long, async (t) => {
     const token = createToken();
     const entry = { name: 'page', sha256: hashToken(token).toString('hex'), admin: false };
-    const manifest = { ...tinyManifest, files: {} };
-    const closed = await createServer({
-      models: [{ engine: createFakeEngine({ manifest }) }],
-      logger: pino({ level: 'silent' }),
-      ...{ address: '127.0.0.1:0', metricsAddress: 'off', httpAddress: '127.0.0.1:0' },
-      auth: { store: createTokenStore([entry]), openHealth: true },
-    });
+    const closed = await ownService({ store: createTokenStore([entry]), openHealth: true });
     t.after(() => closed.close());
     const address = `http://${closed.httpAddress}/`;
     assert.equal((await fetch(`${address}metrics`)).status, 401);
@@ -552,6 +586,107 @@ describe('the looking glass', { skip }, () => {
     await tab(page, 'Live');
     await page.getByText('Latency by phase').waitFor();
     await page.getByText('The service asks for a token.').waitFor({ state: 'detached' });
+    assert.deepEqual(problems, []);
+  });
+
+  test('a token that stops to be valid while the page is open is asked for, and the photographs stay', async (t) => {
+    const entryOf = (token: string) => ({ name: 'page', sha256: hashToken(token).toString('hex'), admin: false });
+    const [before, after] = [createToken(), createToken()];
+    const store = createTokenStore([entryOf(before)]);
+    const own = await ownService({ store, openHealth: true });
+    t.after(() => own.close());
+    const { page, problems, close } = await openWatched(browser, `http://${own.httpAddress}/`);
+    t.after(close);
+    const give = async (token: string) => {
+      await page.getByLabel('Token').fill(token);
+      await page.keyboard.press('Enter');
+      await page.getByText('The service asks for a token.').waitFor({ state: 'detached' });
+    };
+    await give(before);
+    await upload(page, 'coffee.jpg');
+    await settled(page, /\d+ x \d+ cells/);
+    store.replace([entryOf(after)]);
+    await page.getByLabel('Detail').selectOption('coarse');
+    await page.getByText('The components cannot be shown.').waitFor();
+    await page.getByText('The service asks for a token.').waitFor();
+    await assertAccessible(page, 'a new token is wanted');
+    await give(after);
+    await settled(page, /\d+ x \d+ cells/);
+    assert.equal(await page.getByRole('alert').count(), 0);
+    assert.deepEqual(problems, []);
+  });
+
+  test('what failed is asked again when the user says so', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    let refusals = 1;
+    await page.route('**/v1/features', (route) => {
+      if (refusals-- <= 0) return route.continue();
+      return route.fulfill({ status: 429, json: { code: 8, message: 'the queue is full' } });
+    });
+    await upload(page, 'coffee.jpg');
+    const alert = page.getByRole('alert').filter({ hasText: 'The components cannot be shown. the queue is full' });
+    await alert.waitFor();
+    await assertAccessible(page, 'a view failed');
+    await alert.getByRole('button', { name: 'Try again' }).click();
+    await settled(page, /11 x 16 cells/);
+    assert.equal(await page.getByRole('alert').count(), 0);
+    assert.deepEqual(problems, []);
+  });
+
+  test('after a reload the page shows and compares what the new model computes', async (t) => {
+    const own = await ownService();
+    t.after(() => own.close());
+    const { page, problems, close } = await openWatched(browser, `http://${own.httpAddress}/`);
+    t.after(close);
+    await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
+    await page.getByLabel('Space').selectOption('LOCAL_SPACE_LOCAL_PROJECTOR');
+    await settled(page, /basis of the first/);
+    await tab(page, 'Nearest');
+    await page.locator('.ranking li').first().waitFor();
+    // It has more channels, and no local projector.
+    const dims = { representation: 24 };
+    const manifest = { ...tinyManifest, version: '2', dims, outputs: modelOutputs(dims, 8), files: {} };
+    await own.models.reload('tiny@1', async () => createFakeEngine({ manifest }));
+    // One photograph is refused for a while when it is asked for again; the others are ranked meanwhile.
+    const tilted = (await readFile(photo('coffee-tilted.jpg'))).toString('base64');
+    let busy = true;
+    await page.route('**/v1/embed', (route) => {
+      if (!busy || !route.request().postData()?.includes(tilted)) return route.continue();
+      return route.fulfill({ status: 503, json: { code: 14, message: 'busy' } });
+    });
+    await upload(page, 'cat.jpg');
+    const ranked = async () => {
+      const names = await page.locator('.ranking .name').allTextContents();
+      const figures = await page.locator('.ranking .number').allTextContents();
+      return names.map((name, i) => [name, figures[i]]);
+    };
+    const alert = page.getByRole('alert').filter({ hasText: 'coffee-tilted.jpg cannot be compared. busy' });
+    await alert.waitFor();
+    const direct = createClient({ address: own.address });
+    t.after(() => direct.close());
+    const [query, ...others] = await Promise.all(
+      ['coffee.jpg', 'cat.jpg', 'coffee-tilted.jpg'].map(async (name) => ({
+        name,
+        ...(await direct.embed(await readFile(photo(name)), { l2Normalize: true })),
+      })),
+    );
+    assert.equal(query!.vector.length, 24);
+    const expected = others.map(({ name, vector }) => {
+      const cosine = query!.vector.reduce((sum, value, c) => sum + value * vector[c]!, 0);
+      return [name, cosine.toFixed(3)];
+    });
+    await until(async () => (await page.locator('.ranking .name').allTextContents()).includes('cat.jpg'));
+    assert.deepEqual(await ranked(), expected.slice(0, 1));
+    await page.locator('.model').getByText('version 2').waitFor();
+    busy = false;
+    await alert.getByRole('button', { name: 'Try again' }).click();
+    await page.locator('.ranking li').nth(1).waitFor();
+    assert.deepEqual((await ranked()).sort(), expected.sort());
+    await tab(page, 'Components');
+    await settled(page, /basis of the first/);
+    assert.equal(await page.getByLabel('Space').inputValue(), 'LOCAL_SPACE_BACKBONE');
+    assert.equal(await page.getByRole('alert').count(), 0);
     assert.deepEqual(problems, []);
   });
 

@@ -39,7 +39,7 @@ interface Found {
 
 interface PgExample {
   typeOf(dimensions: number): string;
-  createTable(db: PGlite, dimensions: number): Promise<void>;
+  createTable(db: PGlite, image: Pick<Image, 'vector' | 'model'>): Promise<void>;
   store(db: PGlite, image: Image): Promise<unknown>;
   search(db: PGlite, image: Pick<Image, 'vector' | 'model'>, count?: number): Promise<Found[]>;
 }
@@ -152,12 +152,12 @@ describe('vector databases', long, () => {
     assert.deepEqual([320, 2000, 2001, 8192].map(typeOf), ['vector', 'vector', 'halfvec', 'halfvec']);
     const db = await PGlite.create({ extensions: { vector: pgvector } });
     const images = randomImages(12, 2048);
-    await createTable(db, 2048);
+    await createTable(db, images[0]!);
     for (const image of images) await store(db, image);
     await store(db, { ...images[0]!, path: 'other.jpg', model: 'b@1' });
     await store(db, images[3]!);
     const { rows } = await db.query<{ indexdef: string }>("SELECT indexdef FROM pg_indexes WHERE tablename = 'images'");
-    assert.ok(rows.some(({ indexdef }) => /USING hnsw \(embedding halfvec_cosine_ops\)/.test(indexdef)));
+    assert.ok(rows.some(({ indexdef }) => /USING hnsw .*::halfvec\(2048\)\) halfvec_cosine_ops/.test(indexdef)));
     const found = await search(db, images[7]!, 3);
     const expected = nearest(images, images[7]!).slice(0, 3);
     assert.deepEqual(
@@ -166,6 +166,28 @@ describe('vector databases', long, () => {
     );
     // Rounded to float16.
     for (const [i, { similarity }] of found.entries()) assert.ok(Math.abs(similarity - expected[i]!.similarity) < 1e-3);
+    await db.close();
+  });
+
+  test('pgvector finds the images of a model among nearer ones of others, whose vectors may be longer', async () => {
+    const { createTable, search, store } = (await import(example('pgvector.mjs'))) as PgExample;
+    const db = await PGlite.create({ extensions: { vector: pgvector } });
+    const [query, ...images] = randomImages(21, 32) as [Image, ...Image[]];
+    const [longer] = randomImages(1, 40) as [Image];
+    // Their vectors are the query's: the index has no place for others among the candidates of a search.
+    const others = Array.from({ length: 200 }, (_, i) => ({ ...query, path: `other ${i}`, model: "o'b@1" }));
+    const long = { ...longer, path: 'long.jpg', model: 'c@1' };
+    for (const image of [query, others[0]!, long]) await createTable(db, image);
+    for (const image of [...others, ...images, long]) await store(db, image);
+    // The planner would not use the index of so small a table.
+    for (const way of ['seqscan', 'sort']) await db.query(`SET enable_${way} = off`);
+    const paths = async (image: Image) => (await search(db, image)).map(({ path }) => path);
+    const expected = nearest(images, query).slice(0, 5);
+    assert.deepEqual(
+      await paths(query),
+      expected.map(({ path }) => path),
+    );
+    assert.deepEqual(await paths(long), ['long.jpg']);
     await db.close();
   });
 });

@@ -1,8 +1,9 @@
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { statusJson } from '../../proto/json/statusJson.js';
 import { status } from '../../proto/status.js';
 import type { Status } from '../call/errors.js';
 import { errorHeaders, httpStatus } from './httpStatus.js';
+import { EMBEDDINGS_PATH } from './routes.js';
 
 /** The kinds of errors that OpenAI's clients know. */
 function openaiType(code: number): string {
@@ -20,10 +21,15 @@ function openaiBody(failure: Status, code: number): object {
   return { error: { message: failure.details, type: openaiType(code), param, code: reason.toLowerCase() } };
 }
 
+/** Whether an OpenAI client sent the request: to its route, or to another verb or a longer path, which have no route. */
+function fromOpenai({ url, routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config?.errors === 'openai' || `${url.split('?', 1)[0]}/`.startsWith(`${EMBEDDINGS_PATH}/`);
+}
+
 /** Sends an error in the form of its route: google.rpc.Status in JSON, or OpenAI's. */
 export function sendError(reply: FastifyReply, failure: Status): void {
   const code = httpStatus(failure);
-  const body = reply.request.routeOptions.config?.errors === 'openai' ? openaiBody(failure, code) : statusJson(failure);
+  const body = fromOpenai(reply.request) ? openaiBody(failure, code) : statusJson(failure);
   reply
     .code(code)
     .headers(errorHeaders(failure))

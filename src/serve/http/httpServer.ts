@@ -26,13 +26,13 @@ import { connectionAges } from './connectionAge.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
-import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/embeddings.js';
+import { EMBEDDINGS_METHOD, embeddingsRoute } from './openai/embeddings.js';
 import { openapiDocument } from './openapi/document.js';
 import { sentHttpStatus, watchSent } from './openHttpCall.js';
 import { servePage } from './page.js';
 import { inOrder, type RequestOrder } from './requestOrder.js';
 import { requestSpan } from './requestSpan.js';
-import { routes, type UnaryMethodName } from './routes.js';
+import { EMBEDDINGS_PATH, routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
 
 export interface HttpServerOptions

@@ -37,3 +37,6 @@ export const routes: Readonly<Record<UnaryMethodName, Route>> = {
     summary: 'Stores the local vectors of an image, for matches by reference',
   },
 };
+
+/** Where OpenAI's clients find their method. */
+export const EMBEDDINGS_PATH = '/v1/embeddings';

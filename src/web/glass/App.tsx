@@ -1,10 +1,10 @@
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
-import { ApiError, getJson, send, setToken } from '../shared/api.js';
+import { type ApiError, asApiError, getJson, send, setToken, watchDenied } from '../shared/api.js';
 import { Tabs } from '../shared/Tabs.js';
 import { ComponentsView } from './ComponentsView.js';
 import { LiveView } from './LiveView.js';
 import { MatchesView } from './MatchesView.js';
-import type { ModelJson, ModelsJson, ServedModelJson } from './messages.js';
+import { idOf, type ModelJson, type ModelsJson, type ServedModelJson } from './messages.js';
 import { NearestView } from './NearestView.js';
 import { NormsView } from './NormsView.js';
 import { PhotoBar } from './PhotoBar.js';
@@ -12,9 +12,10 @@ import { type Photo, readPhoto } from './photo.js';
 import { SettingsBar } from './SettingsBar.js';
 import { SimilarityView } from './SimilarityView.js';
 import type { Sample } from './samples.js';
-import { embedProgram, type Settings } from './settings.js';
+import { SessionContext } from './session.js';
+import { embedProgram, type Settings, settingsFor } from './settings.js';
 import { TokenForm } from './TokenForm.js';
-import { answersOf } from './useProgram.js';
+import { answersOf, noteDefaultModel, watchDefaultModel } from './useProgram.js';
 
 const VIEWS = {
   components: 'Components',
@@ -49,7 +50,8 @@ function withPhoto({ photos, a, b }: Shown, photo: Photo): Shown {
   return { photos: all.length > MAX_PHOTOS ? all.filter((each) => each !== spare) : all, ...places };
 }
 
-const wrong = (cause: unknown): ApiError => (cause instanceof ApiError ? cause : new ApiError(String(cause), 0));
+/** Replicas with two models would otherwise begin one session after the other. */
+const LEAST_SESSION_MS = 10_000;
 
 let notices = 0;
 
@@ -62,7 +64,8 @@ export function App() {
   const [models, setModels] = useState<readonly ServedModelJson[] | undefined>(undefined);
   const [model, setModel] = useState<ModelJson | undefined>(undefined);
   const [unreachable, setUnreachable] = useState<ApiError | undefined>(undefined);
-  const [session, setSession] = useState(0);
+  const [count, setCount] = useState(0);
+  const session = useMemo(() => ({ count, renew: () => setCount((before) => before + 1) }), [count]);
   const [settings, setSettings] = useState<Settings>({
     model: '',
     space: 'LOCAL_SPACE_BACKBONE',
@@ -70,30 +73,49 @@ export function App() {
     detail: 'medium',
   });
 
-  // A new session has another token.
+  useEffect(() => {
+    watchDenied(setUnreachable);
+    let since = Number.NEGATIVE_INFINITY;
+    watchDefaultModel(() => {
+      const now = performance.now();
+      if (now - since < LEAST_SESSION_MS) return;
+      since = now;
+      session.renew();
+    });
+  }, []);
   useEffect(() => {
     const stop = new AbortController();
     getJson<ModelsJson>('v1/models', stop.signal).then(
-      (answer) => {
-        setModels(answer.models ?? []);
+      ({ models: listed = [] }) => {
+        setModels(listed);
         setUnreachable(undefined);
+        if (listed[0]) noteDefaultModel(idOf(listed[0].model));
+        // The chosen model may be gone, or be the default now.
+        const others = listed.filter(({ isDefault }) => !isDefault).map((each) => idOf(each.model));
+        setSettings((before) =>
+          before.model === '' || others.includes(before.model) ? before : { ...before, model: '' },
+        );
       },
       (cause: unknown) => {
-        if (!stop.signal.aborted) setUnreachable(wrong(cause));
+        if (!stop.signal.aborted) setUnreachable(asApiError(cause));
       },
     );
     return () => stop.abort();
-  }, [session]);
+  }, [count]);
 
-  const served = models?.find(({ model: { name, version } }) => `${name}@${version}` === settings.model) ?? models?.[0];
+  const served = models?.find((each) => idOf(each.model) === settings.model) ?? models?.[0];
   useEffect(() => {
     if (!served) return undefined;
     const stop = new AbortController();
-    const { name, version } = served.model;
-    const path = `v1/models/${encodeURIComponent(`${name}@${version}`)}`;
-    getJson<ModelJson>(path, stop.signal).then(setModel, (cause: unknown) => {
-      if (!stop.signal.aborted) setUnreachable(wrong(cause));
-    });
+    getJson<ModelJson>(`v1/models/${encodeURIComponent(idOf(served.model))}`, stop.signal).then(
+      (described) => {
+        setModel(described);
+        setSettings((before) => settingsFor(before, described));
+      },
+      (cause: unknown) => {
+        if (!stop.signal.aborted) setUnreachable(asApiError(cause));
+      },
+    );
     return () => stop.abort();
   }, [served]);
 
@@ -108,7 +130,7 @@ export function App() {
           setShown((before) => withPhoto(before, photo));
         } catch (cause) {
           notices += 1;
-          const notice = { id: notices, name, error: wrong(cause) };
+          const notice = { id: notices, name, error: asApiError(cause) };
           setRefused((before) => [...before, notice]);
         }
         setReading((names) => {
@@ -143,9 +165,9 @@ export function App() {
 
   const { photos, a, b } = shown;
   const props = useMemo(() => a && { a, b, settings, model }, [a, b, settings, model]);
-  const denied = unreachable?.status === 401 || unreachable?.status === 403;
+  const denied = unreachable?.status === 401;
   return (
-    <>
+    <SessionContext.Provider value={session}>
       <header>
         <h1>
           vicregl <span>looking glass</span>
@@ -164,14 +186,14 @@ export function App() {
             message={unreachable.message}
             onToken={(token) => {
               setToken(token);
-              setSession((count) => count + 1);
+              session.renew();
             }}
           />
         )}
         {unreachable && !denied && (
           <div class="problem" role="alert">
             <strong>The service cannot be asked.</strong> {unreachable.message}
-            <button type="button" onClick={() => setSession((count) => count + 1)}>
+            <button type="button" onClick={session.renew}>
               Try again
             </button>
           </div>
@@ -195,7 +217,7 @@ export function App() {
             <SettingsBar {...{ settings, models: models ?? [], model, onSettings: setSettings }} />
           )}
           {view === 'live' ? (
-            <LiveView key={session} />
+            <LiveView />
           ) : !props ? (
             <p class="empty">Add a photograph to see what the model sees in it.</p>
           ) : view === 'components' ? (
@@ -215,6 +237,6 @@ export function App() {
         Nothing leaves this page but requests to the service that served it. Bundled photographs: Rachel Michetti and
         Stefan van der Walt (CC0), NASA (public domain).
       </footer>
-    </>
+    </SessionContext.Provider>
   );
 }

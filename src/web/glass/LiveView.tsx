@@ -84,7 +84,7 @@ export function LiveView() {
   if (!last || !since) {
     return (
       <>
-        <Problem error={error} what="The metrics cannot be read." />
+        <Problem error={error} what="The metrics cannot be read." polled />
         {!error && <p class="empty">Reading /metrics…</p>}
       </>
     );
@@ -110,7 +110,7 @@ export function LiveView() {
   return (
     <>
       <p class="about">From the service's own metrics, over all callers. Figures are of the last minute.</p>
-      <Problem error={error} what="The metrics cannot be read any more." />
+      <Problem error={error} what="The metrics cannot be read any more." polled />
       <dl class="figures">
         {figures.map(([label, value]) => (
           <div key={label}>

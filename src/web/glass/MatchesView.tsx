@@ -89,8 +89,8 @@ export function MatchesView({ a, b, settings, model }: ViewProps) {
   const everyCell = useMemo(() => {
     if (!sides || !selection) return undefined;
     const [one, other] = selection.from === 0 ? sides : [sides[1], sides[0]];
-    return matchProgram([one, other], { ...ALL, by: asked.by }, settings, model);
-  }, [sides, selection, asked.by, settings, model]);
+    return matchProgram([one, other], { ...ALL, by: asked.by, distance: asked.distance }, settings, model);
+  }, [sides, selection, asked.by, asked.distance, settings, model]);
   const all = useProgram(everyCell, `${subject} ${selection?.from}`);
   const best = useMemo(() => {
     if (!selection) return undefined;

@@ -1,9 +1,10 @@
-import { useEffect, useMemo, useState } from 'preact/hooks';
-import { ApiError } from '../shared/api.js';
+import { useContext, useEffect, useMemo, useState } from 'preact/hooks';
+import { type ApiError, asApiError } from '../shared/api.js';
 import { CopyAs } from './CopyAs.js';
-import type { EmbedJson } from './messages.js';
+import { type EmbedJson, idOf } from './messages.js';
 import { Problem } from './Problem.js';
 import type { Photo } from './photo.js';
+import { SessionContext } from './session.js';
 import { embedProgram, type Settings } from './settings.js';
 import { Thumbnail } from './Thumbnail.js';
 import { readTensor, similarities, type Vectors } from './tensor.js';
@@ -15,42 +16,53 @@ interface NearestViewProps {
   readonly settings: Settings;
 }
 
+/** The embedding of a photograph, and name@version of the model that computed it. */
+interface Embedded {
+  readonly vector: Vectors;
+  readonly model: string;
+}
+
 /** The photographs shown so far, by the similarity of their global embeddings to the first one's. */
 export function NearestView({ a, photos, settings }: NearestViewProps) {
-  const [vectors, setVectors] = useState<ReadonlyMap<Photo, Vectors>>(new Map());
-  const [error, setError] = useState<ApiError | undefined>(undefined);
+  const session = useContext(SessionContext).count;
+  const [embedded, setEmbedded] = useState<ReadonlyMap<Photo, Embedded>>(new Map());
+  const [failed, setFailed] = useState<{ readonly photo: Photo; readonly error: ApiError } | undefined>(undefined);
   useEffect(() => {
     const stop = new AbortController();
     const work = async () => {
-      const found = new Map<Photo, Vectors>();
+      setFailed(undefined);
+      const found = new Map<Photo, Embedded>();
       for (const photo of photos) {
-        const [answer] = await answersOf(embedProgram(photo, settings), stop.signal);
-        found.set(photo, readTensor((answer as EmbedJson).embedding));
+        try {
+          const [answer] = await answersOf(embedProgram(photo, settings), stop.signal);
+          const { embedding, model } = answer as EmbedJson;
+          found.set(photo, { vector: readTensor(embedding), model: idOf(model) });
+        } catch (cause) {
+          if (!stop.signal.aborted) setFailed({ photo, error: asApiError(cause) });
+        }
+        if (stop.signal.aborted) return;
       }
-      setVectors(found);
-      setError(undefined);
+      setEmbedded(found);
     };
-    work().catch((cause: unknown) => {
-      if (!stop.signal.aborted) setError(cause instanceof ApiError ? cause : new ApiError(String(cause), 0));
-    });
+    void work();
     return () => stop.abort();
-  }, [photos, settings]);
+  }, [photos, settings, session]);
   const ranked = useMemo(() => {
-    const query = vectors.get(a);
+    const query = embedded.get(a);
     if (!query) return undefined;
     return photos
-      .filter((photo) => photo !== a && vectors.has(photo))
-      .map((photo) => ({ photo, similarity: similarities(vectors.get(photo)!, query, 0)[0]! }))
+      .filter((photo) => photo !== a && embedded.get(photo)?.model === query.model)
+      .map((photo) => ({ photo, similarity: similarities(embedded.get(photo)!.vector, query.vector, 0)[0]! }))
       .sort((one, other) => other.similarity - one.similarity);
-  }, [a, photos, vectors]);
+  }, [a, photos, embedded]);
   return (
     <>
       <p class="about">
         The photographs shown so far, by the cosine similarity of their global embeddings to that of{' '}
         <strong>{a.name}</strong>. Embeddings use the model's own preprocessing and backbone.
       </p>
-      <Problem error={error} what="The embeddings cannot be compared." />
-      {ranked === undefined && !error && <p class="empty">Computing embeddings…</p>}
+      <Problem error={failed?.error} what={`${failed?.photo.name} cannot be compared.`} />
+      {ranked === undefined && !failed && <p class="empty">Computing embeddings…</p>}
       {ranked?.length === 0 && <p class="empty">Add more photographs: there is nothing to compare with yet.</p>}
       {ranked && ranked.length > 0 && (
         <ol class="ranking">

@@ -1,5 +1,5 @@
 import { DETAILS, type Detail } from './geometry.js';
-import type { ModelJson, ServedModelJson, Space } from './messages.js';
+import { idOf, type ModelJson, type ServedModelJson, type Space } from './messages.js';
 import type { Settings } from './settings.js';
 
 interface SettingsBarProps {
@@ -25,9 +25,9 @@ export function SettingsBar({ settings, models, model, onSettings }: SettingsBar
               onSettings({ ...settings, model: event.currentTarget.value, stage: 0, space: 'LOCAL_SPACE_BACKBONE' })
             }
           >
-            {models.map(({ model: { name, version }, isDefault }) => (
-              <option key={`${name}@${version}`} value={isDefault ? '' : `${name}@${version}`}>
-                {name}@{version}
+            {models.map(({ model: served, isDefault }) => (
+              <option key={idOf(served)} value={isDefault ? '' : idOf(served)}>
+                {idOf(served)}
               </option>
             ))}
           </select>

@@ -3,6 +3,14 @@ import type { Reference } from './reference.js';
 
 /** Messages of proto/vicregl/v1 as proto3 JSON, as far as the page uses them. Bytes are base64; defaults may be absent. */
 
+export interface ModelIdJson {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** How requests name a model. */
+export const idOf = ({ name, version }: ModelIdJson): string => `${name}@${version}`;
+
 export interface TensorJson {
   readonly dtype?: 'DATA_TYPE_FLOAT32' | 'DATA_TYPE_FLOAT16' | 'DATA_TYPE_INT8';
   readonly shape?: readonly number[];
@@ -37,10 +45,12 @@ export interface FeatureMapJson {
 
 export interface FeaturesJson extends Partial<FeatureMapJson> {
   readonly maps?: readonly FeatureMapJson[];
+  readonly model: ModelIdJson;
 }
 
 export interface EmbedJson {
   readonly embedding: TensorJson;
+  readonly model: ModelIdJson;
 }
 
 export interface CellPointJson {
@@ -70,10 +80,11 @@ export interface MatchJson {
   readonly gridA: GridJson;
   readonly gridB: GridJson;
   readonly homography?: HomographyJson;
+  readonly model: ModelIdJson;
 }
 
 export interface ServedModelJson {
-  readonly model: { readonly name: string; readonly version: string };
+  readonly model: ModelIdJson;
   readonly isDefault?: boolean;
   readonly state?: string;
   readonly provider?: string;
@@ -86,7 +97,7 @@ export interface ModelsJson {
 }
 
 export interface ModelJson {
-  readonly model: { readonly name: string; readonly version: string };
+  readonly model: ModelIdJson;
   readonly architecture?: string;
   readonly stride?: number;
   readonly dimensions?: { readonly backbone?: number; readonly localProjector?: number };

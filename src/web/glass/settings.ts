@@ -22,6 +22,13 @@ export interface Settings {
   readonly detail: Detail;
 }
 
+/** Settings for a model: without a stage or a projector that it does not have. */
+export function settingsFor(settings: Settings, { stages = [], dimensions }: ModelJson): Settings {
+  const stage = stages.some((each) => each.stage === settings.stage) ? settings.stage : 0;
+  const space = dimensions?.localProjector ? settings.space : 'LOCAL_SPACE_BACKBONE';
+  return stage === settings.stage && space === settings.space ? settings : { ...settings, stage, space };
+}
+
 /** Maps of fine detail are larger than gRPC's usual 4 MiB. */
 const MAX_RESPONSE_BYTES = 32 * 1024 * 1024;
 

@@ -14,6 +14,10 @@ export class ApiError extends Error {
   }
 }
 
+/** An error of a request as the pages show it. */
+export const asApiError = (cause: unknown): ApiError =>
+  cause instanceof ApiError ? cause : new ApiError(String(cause), 0);
+
 /** A google.rpc.Status as JSON; some proxies put it into `error`. */
 interface StatusJson {
   readonly message?: string;
@@ -26,6 +30,13 @@ let token = '';
 /** The token of the following requests. It is kept until the page is closed. */
 export function setToken(next: string): void {
   token = next;
+}
+
+let onDenied: (error: ApiError) => void = () => {};
+
+/** Calls back whenever the server refuses the token of a request, or wants one (401). */
+export function watchDenied(listener: (error: ApiError) => void): void {
+  onDenied = listener;
 }
 
 async function failure(response: Response): Promise<ApiError> {
@@ -47,6 +58,7 @@ async function failure(response: Response): Promise<ApiError> {
  */
 export async function send(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
+  const sent = token;
   if (token !== '') headers.set('authorization', `Bearer ${token}`);
   let response: Response;
   try {
@@ -55,8 +67,11 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
     if (init.signal?.aborted) throw error;
     throw new ApiError('no answer from the server; is it still running?', 0);
   }
-  if (!response.ok && response.status !== 304) throw await failure(response);
-  return response;
+  if (response.ok || response.status === 304) return response;
+  const error = await failure(response);
+  // A request that an older token was sent with says nothing about this one.
+  if (error.status === 401 && token === sent) onDenied(error);
+  throw error;
 }
 
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ApiError } from './api.js';
+import { type ApiError, asApiError } from './api.js';
 
 /**
  * Reads from the server again and again while the page is visible, as long as the component is shown.
@@ -20,7 +20,7 @@ export function usePolling(open: () => (signal: AbortSignal) => Promise<void>, e
           setError(undefined);
         }
       } catch (cause) {
-        if (!stop.signal.aborted) setError(cause instanceof ApiError ? cause : new ApiError(String(cause), 0));
+        if (!stop.signal.aborted) setError(asApiError(cause));
       }
       if (!stop.signal.aborted) timer = setTimeout(poll, everyMs);
     };

@@ -16,9 +16,8 @@ import { answerCall } from '../answerCall.js';
 import type { HttpHost } from '../httpHost.js';
 import { asServeError, jsonLimits } from '../requestMessage.js';
 import type { Payload } from '../responseForm.js';
+import { EMBEDDINGS_PATH } from '../routes.js';
 import { type EmbeddingsRequest, readEmbeddingsRequest } from './embeddingsRequest.js';
-
-export const EMBEDDINGS_PATH = '/v1/embeddings';
 
 /** The method that answers, and under which the call is counted. */
 export const EMBEDDINGS_METHOD = 'EmbedBatch';

@@ -5,9 +5,8 @@ import { messagePlan } from '../../../proto/json/messagePlan.js';
 import { messageType } from '../../../proto/messageType.js';
 import type { AnyDefinition, MethodDefinitions } from '../../../proto/methods.js';
 import { timeoutHeader } from '../answerCall.js';
-import { EMBEDDINGS_PATH } from '../openai/embeddings.js';
 import { embeddingsSchema } from '../openai/embeddingsRequest.js';
-import { type Route, routes, type UnaryMethodName } from '../routes.js';
+import { EMBEDDINGS_PATH, type Route, routes, type UnaryMethodName } from '../routes.js';
 import { createMessageSchemas, type MessageSchemas, type Schema } from './messageSchemas.js';
 
 const BASE = '#/components/schemas/';
