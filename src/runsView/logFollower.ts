@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { median } from '../tensor/median.js';
 import { createCurvePoints } from '../train/curvePoints.js';
-import { type LogPlace, type LogRecord, readLogBlocks } from '../train/runLog.js';
+import { type LogPlace, type LogRecord, readLogBlocks, unreadLog } from '../train/runLog.js';
 import type { CurvesAnswer } from './contract.js';
 
 /** What a run has logged so far. */
@@ -24,8 +24,11 @@ export interface Followed {
 
 /** Follows log.jsonl while a run writes it: each reading takes only what is new. */
 export interface LogFollower {
-  /** Reads what was added since the last call. */
+  /** Reads what was added since the last call. @throws RunRecordError for a log that cannot be read */
   read(): Promise<Followed>;
+  /** What was read so far. */
+  soFar(): Followed;
+  /** Of what was read so far. */
   curves(): CurvesAnswer;
 }
 
@@ -128,15 +131,22 @@ export function followLog(run: string): LogFollower {
     }
   };
 
+  const soFar = (): Followed => {
+    const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
+    const imagesPerSecond = rates.length === 0 ? undefined : median(rates);
+    return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
+  };
+
   return {
     async read() {
-      const turn = reading.then(readNew);
+      const turn = reading.then(readNew).catch((cause) => {
+        throw unreadLog(path, cause);
+      });
       reading = turn.catch(() => {});
       await turn;
-      const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
-      const imagesPerSecond = rates.length === 0 ? undefined : median(rates);
-      return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
+      return soFar();
     },
+    soFar,
     curves() {
       const points = state.curve.points();
       const names = [...new Set(points.flatMap(({ means }) => Object.keys(means)))];

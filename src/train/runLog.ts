@@ -140,6 +140,10 @@ export async function* readLogBlocks(
   }
 }
 
+/** The error of a log that cannot be read. @param cause of the file system */
+export const unreadLog = (path: string, cause: unknown): RunRecordError =>
+  new RunRecordError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
+
 /** The records up to a step, a block at a time. @throws as readRunLog */
 async function* recordBlocks(run: string, lastStep: number): AsyncGenerator<LogRecord[]> {
   const path = logPath(run);
@@ -153,7 +157,7 @@ async function* recordBlocks(run: string, lastStep: number): AsyncGenerator<LogR
       await file.close();
     }
   } catch (cause) {
-    throw new RunRecordError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
+    throw unreadLog(path, cause);
   }
 }
 
