@@ -228,6 +228,20 @@ describe('the page of the runs', { skip: skipWithoutChromium() }, () => {
     assert.deepEqual(problems, []);
   });
 
+  test('shows a run that cannot be read, with the reason, beside the others', async (t) => {
+    await trainTiny(run('unread'), tinyConfig(run('photographs'), { epochs: 1 }));
+    await rm(join(run('unread'), 'log.jsonl'));
+    await mkdir(join(run('unread'), 'log.jsonl'));
+    const both = await serveRuns([run('plain'), run('unread')], 0);
+    t.after(() => both.close());
+    const { page, problems, close } = await openWatched(browser, both.url);
+    t.after(close);
+    const alert = page.getByRole('article').filter({ hasText: 'unread' }).getByRole('alert');
+    await alert.getByText('log.jsonl cannot be read: it is a folder, not a file').waitFor();
+    await page.getByRole('figure').first().getByText('plain').first().waitFor();
+    assert.deepEqual(problems, []);
+  });
+
   for (const [width, colorScheme] of [
     [1200, 'dark'],
     [360, 'light'],
