@@ -71,7 +71,7 @@ export async function keepRunLog(run: string, step: number): Promise<void> {
 }
 
 /** The record of a line; undefined for one that is damaged, such as one that a crash cut short. */
-export function parseLogLine(line: string): LogRecord | undefined {
+function parseLogLine(line: string): LogRecord | undefined {
   let record: unknown;
   try {
     record = JSON.parse(line);
