@@ -27,8 +27,9 @@ import type { RgbImage } from '../../src/image/types.js';
 import { stream } from '../../src/tensor/random.js';
 import { parseTrainConfig } from '../../src/train/config.js';
 import { viewsOf } from '../../src/train/plan.js';
-import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import type { StepRecord } from '../../src/train/runLog.js';
 import { train } from '../../src/train/trainer.js';
+import { runRecords } from '../../test/support/runRecords.js';
 
 const { values } = parseArgs({
   options: {
@@ -182,7 +183,7 @@ if (steps > 0) {
       curves: false,
       createProgress: () => progress,
     });
-    const records = (await readRunLog(join(run, 'run'))).filter((record): record is StepRecord => 'lr' in record);
+    const records = (await runRecords(join(run, 'run'))).filter((record): record is StepRecord => 'lr' in record);
     const share = (from: number) => {
       const measured = records.slice(from);
       const total = measured.reduce((sum, { images_per_s }) => sum + batchSize / images_per_s, 0);

@@ -18,7 +18,8 @@ import { median } from '../../src/bench/quantile.js';
 import { openImageSource } from '../../src/data/sources.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { loadCheckpoint } from '../../src/train/checkpoint.js';
-import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import type { StepRecord } from '../../src/train/runLog.js';
+import { runRecords } from '../../test/support/runRecords.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -95,7 +96,7 @@ function weightDifference(mine: ReadonlyMap<string, Tensor>, theirs: ReadonlyMap
 }
 
 const recordsOf = async (out: string): Promise<StepRecord[]> =>
-  (await readRunLog(out)).filter((record): record is StepRecord => 'l' in record);
+  (await runRecords(out)).filter((record): record is StepRecord => 'l' in record);
 
 const scratch = flags.keep ?? (await mkdtemp(join(tmpdir(), 'vicregl-ranks-')));
 const failed: string[] = [];

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
+import type { FileContent } from '../files/syncedFile.js';
 import { exportModel } from '../models/exportModel.js';
 import { requireFreePlace } from '../models/folder.js';
 import { CARD_FILE } from '../models/formCard.js';
@@ -11,8 +12,8 @@ import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
 import { initialSourceOf, loadRun } from '../train/runFolder.js';
-import { readRunLog } from '../train/runLog.js';
-import { summariseRun } from '../train/runSummary.js';
+import { readRunLog, runLogText } from '../train/runLog.js';
+import { createLogSummary } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
 import { ofInput } from './ofInput.js';
 import { runModel } from './runModel.js';
@@ -57,7 +58,7 @@ export function registerExport(program: Command): void {
     const { checkpoint, config } = await loadRun(run, flags.checkpoint);
     const license = flags.license ?? config.license ?? UNKNOWN_LICENSE;
     const name = basename(flags.out);
-    const files = new Map<string, Uint8Array>();
+    const files = new Map<string, FileContent>();
     files.set('config.yaml', new TextEncoder().encode(stringify(config)));
     const environment = join(run, 'environment.json');
     files.set('environment.json', await ofInput('<run>', environment, () => readFile(environment)));
@@ -65,10 +66,14 @@ export function registerExport(program: Command): void {
     const { card } = flags;
     if (card !== undefined) files.set(CARD_FILE, await ofInput('--card', card, () => readFile(card)));
     // Only up to the checkpoint: a run in progress has later lines, and the last one may be incomplete.
-    const log = await readRunLog(run, checkpoint.step);
-    files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
+    const { step } = checkpoint;
+    files.set('log.jsonl', runLogText(run, step));
     const curve = createCurvePoints();
-    for (const record of log) curve.add(record);
+    const log = createLogSummary();
+    for await (const record of readRunLog(run, { lastStep: step })) {
+      curve.add(record);
+      log.add(record);
+    }
     files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
     const manifest = await withProgress((progress) =>
       exportModel(
@@ -81,7 +86,7 @@ export function registerExport(program: Command): void {
           license,
           training: {
             ...(flags.note !== undefined && { note: flags.note }),
-            ...summariseRun(log, checkpoint.step),
+            ...log.summary(step),
             ...(init && {
               init: {
                 ...init,
@@ -104,7 +109,7 @@ export function registerExport(program: Command): void {
     );
     if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is unknown; set it with --license.');
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
-    console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+    console.log(`${flags.out}: ${manifest.architecture}, step ${step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
     console.log(`serve it with: npx vicregl serve --model ${shellWord(flags.out)}`);
   });
 }

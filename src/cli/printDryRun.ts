@@ -12,6 +12,7 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
   const parts = Object.entries(parameters).filter((part): part is [string, number] => part[1] !== undefined);
   const total = parts.reduce((sum, [, count]) => sum + count, 0);
   const { state, graph, program, batches, cache } = memory;
+  const several = config.stepsPerRun === 1 ? '' : ` (those of stepsPerRun ${config.stepsPerRun} twice)`;
   const classes = report.classes === undefined ? '' : ` in ${report.classes} classes`;
   console.log(
     table([
@@ -25,7 +26,7 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
       [
         'memory, at least',
         `${megabytes(state + graph + program + batches)}: weights and optimizer ${megabytes(state)}, graph ${megabytes(graph)}, ` +
-          `batches ${megabytes(batches)}, program ${megabytes(program)}; and up to ${megabytes(cache)} of decoded photographs`,
+          `batches ${megabytes(batches)}${several}, program ${megabytes(program)}; and up to ${megabytes(cache)} of decoded photographs`,
       ],
       ...(report.bus
         ? [

@@ -30,6 +30,13 @@ test('if no drawn crop fits, the result is the central crop with an allowed aspe
   });
 });
 
+test('a crop smaller than a pixel is one pixel, not the whole image', () => {
+  for (const share of [1e-9, 3e-5, 1e-4]) {
+    const crop = randomResizedCrop(stream(1), { width: 80, height: 72 }, { scale: [share, share], aspect });
+    assert.deepEqual([crop.width, crop.height], [1, 1], `${share}`);
+  }
+});
+
 test('cell centres are (row, column) in original pixels; a flipped view has its columns in reverse order', () => {
   const crop = { top: 10, left: 20, height: 40, width: 60, flip: false };
   assert.deepEqual([...locationGrid(crop, 2, 3)], [20, 30, 20, 50, 20, 70, 40, 30, 40, 50, 40, 70]);

@@ -14,7 +14,8 @@ const MAX_TRIES = 10;
 
 /**
  * Draws a crop like torchvision's RandomResizedCrop: the area is uniform in `scale`, the aspect ratio log-uniform in `aspect`. If
- * none of ten drawn crops fits into the image, the result is the largest central crop with an allowed aspect ratio.
+ * none of ten drawn crops fits into the image, the result is the largest central crop with an allowed aspect ratio. A crop that is
+ * smaller than a pixel becomes one of a pixel; torchvision takes the largest one in its place.
  * @param size of the original, in pixels
  * @returns the crop in pixels of the original
  */
@@ -23,9 +24,9 @@ export function randomResizedCrop(random: RandomStream, size: Size, options: Ran
   for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const area = size.width * size.height * random.uniform(...options.scale);
     const aspect = Math.exp(random.uniform(Math.log(minAspect), Math.log(maxAspect)));
-    const width = Math.round(Math.sqrt(area * aspect));
-    const height = Math.round(Math.sqrt(area / aspect));
-    if (width > 0 && width <= size.width && height > 0 && height <= size.height) {
+    const width = Math.max(1, Math.round(Math.sqrt(area * aspect)));
+    const height = Math.max(1, Math.round(Math.sqrt(area / aspect)));
+    if (width <= size.width && height <= size.height) {
       const top = random.integer(size.height - height + 1);
       const left = random.integer(size.width - width + 1);
       return { top, left, height, width };

@@ -129,7 +129,7 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
     training: source.training,
   };
   const card = source.files?.get(CARD_FILE);
-  if (source.formOf && card !== undefined) {
+  if (source.formOf && card instanceof Uint8Array) {
     files.set(CARD_FILE, new TextEncoder().encode(formCard(new TextDecoder().decode(card), source.formOf, manifest)));
   }
   return writeModelFolder(dir, manifest, files, {

@@ -1,3 +1,4 @@
+import type { FileContent } from '../files/syncedFile.js';
 import type { BackboneConfig } from '../nn/backbone.js';
 import type { WorkProgress } from '../progress/work.js';
 import type { Manifest } from './manifest.js';
@@ -34,8 +35,8 @@ export interface ExportSource {
   readonly evaluation?: Manifest['evaluation'];
   /** The model whose weights these are, where a model is written in another form. */
   readonly formOf?: Pick<Manifest, 'name' | 'version' | 'precision'>;
-  /** Further files of the folder: card, configuration, log, pictures. */
-  readonly files?: ReadonlyMap<string, Uint8Array>;
+  /** Further files of the folder: card, configuration, log, pictures. A card is bytes. */
+  readonly files?: ReadonlyMap<string, FileContent>;
 }
 
 /** The form in which a model is written; all forms have the same weights. */

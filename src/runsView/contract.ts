@@ -50,6 +50,8 @@ export interface RunState {
   readonly alarms: readonly { readonly step: number; readonly message: string }[];
   readonly earlierAlarms: number;
   readonly monitors: readonly MonitorOf[];
+  /** Why its files cannot be read; all else is then as it was read last. */
+  readonly problem?: string;
 }
 
 /** A collapse monitor: the standard deviation of normalised vectors. */

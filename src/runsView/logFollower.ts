@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { median } from '../tensor/median.js';
 import { createCurvePoints } from '../train/curvePoints.js';
-import { type LogRecord, parseLogLine } from '../train/runLog.js';
+import { type LogPlace, type LogRecord, readLogBlocks, unreadLog } from '../train/runLog.js';
 import type { CurvesAnswer } from './contract.js';
 
 /** What a run has logged so far. */
@@ -24,8 +24,11 @@ export interface Followed {
 
 /** Follows log.jsonl while a run writes it: each reading takes only what is new. */
 export interface LogFollower {
-  /** Reads what was added since the last call. */
+  /** Reads what was added since the last call. @throws RunRecordError for a log that cannot be read */
   read(): Promise<Followed>;
+  /** What was read so far. */
+  soFar(): Followed;
+  /** Of what was read so far. */
   curves(): CurvesAnswer;
 }
 
@@ -33,11 +36,8 @@ export interface LogFollower {
 const LAST_STEPS = 50;
 /** Alarms that are kept. */
 const LAST_ALARMS = 20;
-/** Bytes of a reading, and of the longest line. */
-const BLOCK = 1024 * 1024;
 /** Bytes before the end of what was read that tell a log from another one. */
 const TAIL = 4096;
-const NEWLINE = 0x0a;
 
 /** Digits that a screen can show. */
 const rounded = (value: number | undefined): number | null =>
@@ -46,11 +46,9 @@ const rounded = (value: number | undefined): number | null =>
 /** The state of a log that was read up to a byte. */
 function createState() {
   return {
-    offset: 0,
-    /** The bytes before the offset. */
+    place: { offset: 0, cut: false } as LogPlace,
+    /** The bytes before that place. */
     tail: Buffer.alloc(0),
-    /** Whether the offset is inside a line that is too long. */
-    cut: false,
     curve: createCurvePoints(),
     steps: 0,
     epoch: 0,
@@ -88,7 +86,7 @@ export function followLog(run: string): LogFollower {
   };
 
   const beginAnew = (ino: number): void => {
-    if (state.offset > 0) revision += 1;
+    if (state.place.offset > 0) revision += 1;
     beginnings += 1;
     inode = ino;
     state = createState();
@@ -99,31 +97,19 @@ export function followLog(run: string): LogFollower {
    * but a file system hands a freed inode out again, and then the bytes differ.
    */
   const goesOn = async (file: FileHandle, ino: number): Promise<boolean> => {
-    const { offset, tail } = state;
+    const { place, tail } = state;
     if (ino !== inode) return false;
     const found = Buffer.alloc(tail.length);
-    const { bytesRead } = await file.read(found, 0, tail.length, offset - tail.length);
+    const { bytesRead } = await file.read(found, 0, tail.length, place.offset - tail.length);
     return bytesRead === tail.length && found.equals(tail);
   };
 
   /** Reads up to the last complete line. */
   const readLines = async (file: FileHandle): Promise<void> => {
-    const buffer = Buffer.alloc(BLOCK);
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, BLOCK, state.offset);
-      const complete = buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
-      // A line that the run is still writing.
-      if (complete === 0 && bytesRead < BLOCK) return;
-      // No record is as long as a block: such a line is damaged, and is left out without reading it again and again.
-      const end = complete || bytesRead;
-      const lines = complete === 0 ? [] : buffer.toString('utf8', 0, end).split('\n');
-      for (const line of state.cut ? lines.slice(1) : lines) {
-        const record = line === '' ? undefined : parseLogLine(line);
-        if (record) take(record);
-      }
-      state.cut = complete === 0;
-      state.tail = Buffer.from(buffer.subarray(Math.max(0, end - TAIL), end));
-      state.offset += end;
+    for await (const { records, bytes, next } of readLogBlocks(file, state.place)) {
+      for (const record of records) take(record);
+      state.tail = Buffer.from(bytes.subarray(-TAIL));
+      state.place = next;
     }
   };
 
@@ -145,15 +131,22 @@ export function followLog(run: string): LogFollower {
     }
   };
 
+  const soFar = (): Followed => {
+    const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
+    const imagesPerSecond = rates.length === 0 ? undefined : median(rates);
+    return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
+  };
+
   return {
     async read() {
-      const turn = reading.then(readNew);
+      const turn = reading.then(readNew).catch((cause) => {
+        throw unreadLog(path, cause);
+      });
       reading = turn.catch(() => {});
       await turn;
-      const { steps, epoch, skipped, alarms, earlierAlarms, rates } = state;
-      const imagesPerSecond = rates.length === 0 ? undefined : median(rates);
-      return { revision, beginnings, steps, epoch, skipped, alarms, earlierAlarms, imagesPerSecond };
+      return soFar();
     },
+    soFar,
     curves() {
       const points = state.curve.points();
       const names = [...new Set(points.flatMap(({ means }) => Object.keys(means)))];

@@ -54,22 +54,33 @@ async function refreshConfig(run: Run, beginning: number): Promise<void> {
   delete run.crops;
 }
 
+/** The state of a run. One that cannot be read is as it was read last, with the problem: it does not hide the others. */
 async function stateOf(run: Run): Promise<RunState> {
-  const { imagesPerSecond, beginnings, ...followed } = await run.log.read();
+  const { id, folder, name } = run;
+  let problem: string | undefined;
+  const unlessUnread = <T>(reading: Promise<T>): Promise<T | undefined> =>
+    reading.catch((error: Error) => {
+      problem ??= error.message;
+      return undefined;
+    });
+  await unlessUnread(run.log.read());
+  const { imagesPerSecond, beginnings, ...followed } = run.log.soFar();
   await refreshConfig(run, beginnings);
-  const { id, folder, name, config } = run;
-  const { best } = await readCheckpointIndex(folder);
+  const { config } = run;
+  const best = (await unlessUnread(readCheckpointIndex(folder)))?.best;
+  const training = (await unlessUnread(isLocked(runLockPath(folder)))) ?? false;
   return {
     ...{ id, name, folder },
     architecture: config.model.architecture,
     alpha: config.loss.alpha,
     batchSize: config.batchSize,
     epochs: config.epochs,
-    training: await isLocked(runLockPath(folder)),
+    training,
     ...followed,
     ...(imagesPerSecond !== undefined && { imagesPerSecond }),
     ...(best && { best: { step: best.step, metric: best.metric, value: best.value } }),
     monitors: monitorsOf(config),
+    ...(problem !== undefined && { problem }),
   };
 }
 
@@ -122,8 +133,9 @@ function answerRequests(app: FastifyInstance, runs: readonly Run[]): void {
   app.get('/api/runs', async (_request, reply) => reply.header('cache-control', 'no-store').send(await answerOf(runs)));
   app.get<OfRun>('/api/runs/:id/curves', async ({ params, query }, reply) => {
     const { log } = runOf(params.id);
-    const { revision } = await log.read();
-    if (query.seen === String(revision)) return reply.code(304).send();
+    // The state of a run tells why its log cannot be read.
+    await log.read().catch(() => undefined);
+    if (query.seen === String(log.soFar().revision)) return reply.code(304).send();
     return reply.header('cache-control', 'no-store').send(log.curves());
   });
   app.get<OfRun>('/api/runs/:id/crops.png', async ({ params }, reply) => {

@@ -9,7 +9,7 @@ import { createCurvePoints } from './curvePoints.js';
 import type { RunCurves } from './curves.js';
 import { holdsRun, readRunConfig } from './runFolder.js';
 import { readRunLog } from './runLog.js';
-import { lastValues, type RunSummary, summariseRun } from './runSummary.js';
+import { createLogSummary, type RunSummary } from './runSummary.js';
 
 /** What a run did, for comparison with others. */
 export interface RunReport extends RunCurves {
@@ -32,20 +32,22 @@ export interface ConfigDifference {
 
 async function readRun(folder: string, name: string): Promise<RunReport> {
   const config = await readRunConfig(folder);
-  const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return []; // The run has no steps yet.
-    throw error;
-  });
   const curve = createCurvePoints();
-  for (const record of log) curve.add(record);
+  const log = createLogSummary();
+  const rates: number[] = [];
+  // There is no log before the first step.
+  for await (const record of readRunLog(folder, { mayBeMissing: true })) {
+    curve.add(record);
+    log.add(record);
+    if ('images_per_s' in record) rates.push(Number(record.images_per_s));
+  }
   const { best } = await readCheckpointIndex(folder);
-  const rates = log.flatMap((record) => ('images_per_s' in record ? [Number(record.images_per_s)] : []));
   return {
     name,
     config,
     points: curve.points(),
-    summary: summariseRun(log, log.at(-1)?.step ?? 0),
-    last: lastValues(log),
+    summary: log.summary(),
+    last: log.last(),
     imagesPerSecond: median(rates),
     ...(best && { best }),
   };

@@ -246,7 +246,7 @@ const keysSchema = z.strictObject({
     .min(1)
     .default(1)
     .describe(
-      'Steps per run of the graph. Values above 1 avoid copies of the weights on a GPU but need memory for that number of batches.',
+      'Steps per run of the graph. Values above 1 avoid copies of the weights on a GPU but need memory for twice that number of batches.',
     ),
   precision: z
     .enum(PRECISIONS)

@@ -35,6 +35,39 @@ describe('a configuration file', () => {
     assert.equal(config.name, 'last wins');
   });
 
+  describe('with the best checkpoint of a metric', () => {
+    /** As a run's config.yaml, which has all defaults. */
+    const written = async (name: string, best: string) => {
+      const keys = 'name: a\ndata: {source: p, labels: folders}\nbatchSize: 8\nepochs: 20';
+      await writeFile(file(name), `${keys}\ncheckpoints: {best: ${best}}\n`);
+      return file(name);
+    };
+    const bestOf = async (path: string, ...set: string[]) => (await loadTrainConfig(path, set)).checkpoints.best;
+
+    it('takes the mode of another metric that is set or that extends it', async () => {
+      const path = await written('usual.yaml', '{metric: l, mode: min}');
+      assert.deepEqual(await bestOf(path), { metric: 'l', mode: 'min' });
+      const top1 = { metric: 'top1', mode: 'max' };
+      assert.deepEqual(await bestOf(path, 'checkpoints.best.metric=top1'), top1);
+      assert.deepEqual(await bestOf(path, 'checkpoints={best: {metric: top1}}'), top1);
+      await writeFile(file('other.yaml'), 'extends: usual.yaml\ncheckpoints: {best: {metric: top1}}');
+      assert.deepEqual(await bestOf(file('other.yaml')), top1);
+      assert.deepEqual(await bestOf(file('other.yaml'), 'checkpoints.best.metric=corr'), {
+        metric: 'corr',
+        mode: 'min',
+      });
+    });
+
+    it('keeps a mode that is set, or that is not the usual one', async () => {
+      const usual = await written('usual.yaml', '{metric: l, mode: min}');
+      const set = ['checkpoints.best.mode=min', 'checkpoints.best.metric=top1'];
+      assert.deepEqual(await bestOf(usual, ...set), { metric: 'top1', mode: 'min' });
+      assert.deepEqual(await bestOf(usual, ...set.toReversed()), { metric: 'top1', mode: 'min' });
+      const other = await written('unusual.yaml', '{metric: l, mode: max}');
+      assert.deepEqual(await bestOf(other, 'checkpoints.best.metric=corr'), { metric: 'corr', mode: 'max' });
+    });
+  });
+
   const settings: Record<string, RegExp> = {
     epochs: /--set epochs: write key=value/,
     '=3': /--set =3: write key=value/,

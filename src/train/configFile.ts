@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { fileProblem } from '../files/fileProblem.js';
+import { betterOf } from './checkpointScore.js';
 import { ConfigError, parseTrainConfig, type SetKey, type TrainConfig, trainConfigKeys } from './config.js';
 import { firstUnknown, unknownKey } from './configKeys.js';
 
@@ -30,6 +31,19 @@ function mergeConfig(base: unknown, over: RawConfig): RawConfig {
   return Object.fromEntries(merged);
 }
 
+/**
+ * Takes `checkpoints.best.mode` away where its metric implies it: the file of a run has all defaults, and the mode of a metric must
+ * not stay where another file or a setting names another metric. Validation fills it in again.
+ */
+function withoutUsualMode(raw: RawConfig): RawConfig {
+  const checkpoints = isGroup(raw) ? raw['checkpoints'] : undefined;
+  const best = isGroup(checkpoints) ? checkpoints['best'] : undefined;
+  if (!isGroup(best)) return raw;
+  const { metric, mode } = best;
+  if (typeof metric !== 'string' || mode === undefined || mode !== betterOf(metric)) return raw;
+  return mergeConfig(raw, { checkpoints: { best: { mode: null } } });
+}
+
 /** A `key=value` that changes a configuration; `flag` names a flag other than --set that it comes from. */
 export type Setting = string | { readonly text: string; readonly flag: string };
 
@@ -44,23 +58,26 @@ export function setKeys(settings: readonly Setting[]): SetKey[] {
   }));
 }
 
+/** A setting taken apart. @throws ConfigError for one that is not of the form `a.b.c=value`. */
+export function parseSetting(setting: Setting): SetKey & { readonly value: unknown } {
+  const flag = flagOf(setting);
+  const text = textOf(setting);
+  const at = text.indexOf('=');
+  if (at < 1) throw new ConfigError(`${flag}: write key=value, such as optimizer.baseLr=0.001`);
+  try {
+    return { path: text.slice(0, at).split('.'), flag, value: parse(text.slice(at + 1)) };
+  } catch (cause) {
+    throw new ConfigError(`${flag}: the value is not YAML: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /**
  * Applies `a.b.c=value` settings in their order; values are read as YAML, and null takes a key away.
  * @throws ConfigError for one that is not of this form, or that takes away a key that there is not.
  */
 export function applySettings(raw: RawConfig, settings: readonly Setting[]): RawConfig {
   return settings.reduce((config: RawConfig, setting) => {
-    const flag = flagOf(setting);
-    const text = textOf(setting);
-    const at = text.indexOf('=');
-    if (at < 1) throw new ConfigError(`${flag}: write key=value, such as optimizer.baseLr=0.001`);
-    const keys = text.slice(0, at).split('.');
-    let value: unknown;
-    try {
-      value = parse(text.slice(at + 1));
-    } catch (cause) {
-      throw new ConfigError(`${flag}: the value is not YAML: ${(cause as Error).message}`, { cause });
-    }
+    const { path: keys, flag, value } = parseSetting(setting);
     const last = keys.at(-1)!;
     if (/^\d+$/.test(last) || /\[.*\]$/.test(last)) {
       const list = [...keys.slice(0, -1), ...(last.includes('[') ? [last.slice(0, last.indexOf('['))] : [])].join('.');
@@ -83,7 +100,7 @@ export function applySettings(raw: RawConfig, settings: readonly Setting[]): Raw
     }
     const patch = keys.reduceRight<unknown>((inner, key) => Object.fromEntries([[key, inner]]), value);
     return mergeConfig(config, patch as RawConfig);
-  }, raw);
+  }, withoutUsualMode(raw));
 }
 
 /** Reads the text of a YAML file. @throws ConfigError naming the file, where it is not YAML */
@@ -117,7 +134,7 @@ async function readExtending(path: string, chain: readonly string[]): Promise<Ra
   if (files.some((file) => resolve(file) === parent)) {
     throw new ConfigError(`${path}: extends goes round in a circle: ${[...files, parent].join(' -> ')}`);
   }
-  return mergeConfig(await readExtending(parent, files), own);
+  return mergeConfig(withoutUsualMode(await readExtending(parent, files)), own);
 }
 
 /**

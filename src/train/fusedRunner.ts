@@ -14,7 +14,7 @@ import { allFinite, type RunnerOptions, type StepRunner } from './stepRunner.js'
 /**
  * Runs the step as one graph over the whole batch.
  * @param stepsPerRun more than 1: the graph repeats the step (see repeatStep), which spares a GPU the copies of weights
- *   and state in between. Costs the memory of as many batches.
+ *   and state in between. Costs the memory of twice as many batches: they are stacked.
  */
 export async function createFusedRunner(
   config: StepConfig,

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { runRecords } from '../../test/support/runRecords.js';
 import { tinyConfig, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
 import { encodeModel } from '../onnx/encode.js';
 import { Graph } from '../onnx/graph.js';
@@ -13,7 +14,7 @@ import { loadCheckpoint } from './checkpoint.js';
 import { dryRun } from './dryRun/dryRun.js';
 import { INITIAL_SCALE } from './lossScale.js';
 import { readRunConfig } from './runFolder.js';
-import { readRunLog, type StepRecord } from './runLog.js';
+import type { StepRecord } from './runLog.js';
 
 let root: string;
 let photographs: string;
@@ -38,7 +39,7 @@ const config = (keys: Readonly<Record<string, unknown>> = {}) =>
   });
 
 async function outcome(run: string) {
-  const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
+  const log = (await runRecords(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
   return { log, tensors: (await loadCheckpoint(run)).tensors };
 }
 

@@ -1,7 +1,7 @@
 import { learningRate } from '../optim/schedule.js';
 import { type Checkpoint, CheckpointError } from './checkpoint.js';
 import { ConfigError, parseRecordedConfig, type TrainConfig } from './config.js';
-import { type Setting, setKeys } from './configFile.js';
+import { parseSetting, type Setting } from './configFile.js';
 import { scheduleOf, stepConfigOf } from './plan.js';
 import { statisticsSize } from './stepConfig.js';
 
@@ -12,7 +12,7 @@ import { statisticsSize } from './stepConfig.js';
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|precision|checkpoints\.[\w.]+|alarm\.[\w.]+|license|data\.(workers|cacheBytes|prefetchBytes))$/;
+  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|precision|checkpoints(\.[\w.]+)?|alarm(\.[\w.]+)?|license|data\.(workers|cacheBytes|prefetchBytes))$/;
 const CHANGEABLE_TEXT =
   'optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, threads, stepsPerRun, precision, checkpoints, alarm, ' +
   'license, data.workers, data.cacheBytes and data.prefetchBytes';
@@ -20,11 +20,18 @@ const CHANGEABLE_TEXT =
 /** Keys that may differ from the checkpoint's, but not by --set: a name, and a place whose content is compared itself. */
 const FREE: ReadonlySet<string> = new Set(['name', 'data.source', 'probe.data', 'probe.test']);
 
-/** @throws ConfigError for the first `key=value` setting that a resumed run may not have. */
+/** @throws ConfigError for the first `key=value` setting that a resumed run may not have, or that is not of this form. */
 export function checkResumedSettings(settings: readonly Setting[]): void {
-  const refused = setKeys(settings).find(({ path }) => !CHANGEABLE.test(path.join('.')));
-  if (refused === undefined) return;
-  throw new ConfigError(`${refused.flag}: a resumed run may change ${CHANGEABLE_TEXT}; start another run for the rest`);
+  for (const { path, flag, value } of settings.map(parseSetting)) {
+    const whole = path.join('.');
+    // A group may be set as a whole where each of its keys may be.
+    const refused = flatten(value, whole).find(([key]) => !CHANGEABLE.test(key));
+    if (refused === undefined) continue;
+    const where = refused[0] === whole ? '' : `${refused[0]}: `;
+    throw new ConfigError(
+      `${flag}: ${where}a resumed run may change ${CHANGEABLE_TEXT}; start another run for the rest`,
+    );
+  }
 }
 
 /** A key in which two configurations differ; a value is undefined if the key is absent. */

@@ -40,7 +40,6 @@ function tagged({ step: _, ...values }: StepRecord | ProbeRecord): Record<string
  * and scores are those of a run that never stopped.
  */
 export async function openRunRecorder(run: string, config: TrainConfig, start: number): Promise<RunRecorder> {
-  const log = await openRunLog(run, start);
   const alarms = collapseAlarms(config);
   const curve = createCurvePoints();
   const scores = createCheckpointScore(config.checkpoints.best, config.checkpoints.every);
@@ -54,7 +53,7 @@ export async function openRunRecorder(run: string, config: TrainConfig, start: n
     if (!('lr' in record)) return [];
     return alarms.flatMap((alarm) => alarm.observe(record as StepRecord) ?? []);
   };
-  for (const record of log.records) take(record);
+  const log = await openRunLog(run, start, take);
 
   const events = await createEventFile(join(run, 'tensorboard'), start);
   if (start === 0) await events.text(0, 'config', `\`\`\`yaml\n${stringify(config)}\`\`\``);

@@ -13,42 +13,50 @@ export interface RunSummary {
 /** Terms are averaged over this many last steps, since single steps are noisy. */
 const LAST_STEPS = 50;
 
-/** The steps of a log, in order. */
-function stepRecords(log: readonly LogRecord[]): StepRecord[] {
-  return log.filter((record): record is StepRecord => 'lr' in record);
+/** Summarises a log whose records are added in their order, of which it keeps the last steps. */
+export interface LogSummary {
+  add(record: LogRecord): void;
+  /**
+   * The last value of everything that the log has: the mean over its last steps, and the newest value of what probes measured. Figures
+   * of the run's progress, such as its learning rate, are among them.
+   */
+  last(): Record<string, number>;
+  /** @param step the last one; by default that of the last record */
+  summary(step?: number): RunSummary;
 }
 
-/**
- * The last value of everything that a log has: the mean over its last steps, and the newest value of what probes measured. Figures of
- * the run's progress, such as its learning rate, are among them.
- */
-export function lastValues(log: readonly LogRecord[]): Record<string, number> {
-  const last = stepRecords(log).slice(-LAST_STEPS);
-  // A term may be missing in single steps: the norm of gradients that overflowed.
-  const names = new Set(last.flatMap(Object.keys).filter((name) => name !== 'step'));
-  const values = Object.fromEntries(
-    [...names].map((name) => {
-      const logged = last.flatMap((record) => record[name] ?? []);
-      const mean = logged.reduce((sum, value) => sum + value, 0) / logged.length;
-      return [name, Number(mean.toPrecision(5))];
-    }),
-  );
-  const probed = log.filter((record) => !('lr' in record || 'skipped' in record || 'alarm' in record));
-  for (const { step: _, ...terms } of probed as ProbeRecord[]) {
-    for (const [name, value] of Object.entries(terms)) values[name] = Number(value.toPrecision(5));
-  }
-  return values;
-}
+export function createLogSummary(): LogSummary {
+  let lastStep = 0;
+  let skippedPhotographs = 0;
+  let steps: StepRecord[] = [];
+  const probed = new Map<string, number>();
 
-/** Summarises a log whose last step is `step`. */
-export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
-  const records = stepRecords(log);
-  const lastTerms = Object.fromEntries(Object.entries(lastValues(log)).filter(([name]) => !isRunFigure(name)));
+  const last = (): Record<string, number> => {
+    // A term may be missing in single steps: the norm of gradients that overflowed.
+    const names = new Set(steps.flatMap(Object.keys).filter((name) => name !== 'step'));
+    const means = [...names].map((name): [string, number] => {
+      const logged = steps.flatMap((record) => record[name] ?? []);
+      return [name, logged.reduce((sum, value) => sum + value, 0) / logged.length];
+    });
+    return Object.fromEntries([...means, ...probed].map(([name, value]) => [name, Number(value.toPrecision(5))]));
+  };
+
   return {
-    steps: step,
-    epochs: (records.at(-1)?.epoch ?? -1) + 1,
-    lastTerms,
-    skippedPhotographs: log.filter((record) => 'skipped' in record && !String(record.skipped).startsWith(PROBED))
-      .length,
+    add(record) {
+      lastStep = record.step;
+      if ('lr' in record) steps = [...steps.slice(1 - LAST_STEPS), record as StepRecord];
+      else if ('skipped' in record) skippedPhotographs += String(record.skipped).startsWith(PROBED) ? 0 : 1;
+      else if (!('alarm' in record)) {
+        const { step: _, ...terms } = record as ProbeRecord;
+        for (const [name, value] of Object.entries(terms)) probed.set(name, value);
+      }
+    },
+    last,
+    summary: (step = lastStep) => ({
+      steps: step,
+      epochs: (steps.at(-1)?.epoch ?? -1) + 1,
+      lastTerms: Object.fromEntries(Object.entries(last()).filter(([name]) => !isRunFigure(name))),
+      skippedPhotographs,
+    }),
   };
 }

@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { parse, parseDocument, stringify } from 'yaml';
 import { numbers } from '../../test/support/graphs.js';
+import { runRecords } from '../../test/support/runRecords.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
 import type { Collectives } from '../distributed/collectives.js';
 import { createInMemoryGroup } from '../distributed/inMemory.js';
@@ -17,7 +18,7 @@ import { parseRecordedConfig } from './config.js';
 import { resumeNotes } from './resume.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
-import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
+import type { AlarmRecord, SkipRecord, StepRecord } from './runLog.js';
 import { type TrainResult, train } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
@@ -66,14 +67,14 @@ async function copyOf(run: string): Promise<string> {
   await cp(run, copy, { recursive: true });
   return copy;
 }
-const steps = async (run: string) => (await readRunLog(run)).filter((record): record is StepRecord => 'lr' in record);
+const steps = async (run: string) => (await runRecords(run)).filter((record): record is StepRecord => 'lr' in record);
 const skips = async (run: string) =>
-  (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
+  (await runRecords(run)).filter((record): record is SkipRecord => 'skipped' in record);
 
 /** Data that must be equal in two runs: all log lines without times, and the tensors of the last checkpoint. */
 async function outcome(run: string) {
   const { step, seed, data, tensors } = await loadCheckpoint(run);
-  const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
+  const log = (await runRecords(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
   const bytes = [...tensors].map(([name, value]) => [name, Buffer.from(tensorBytes(value)).toString('base64')]);
   return { log, step, seed, data, bytes, index: await readCheckpointIndex(run) };
 }
@@ -338,12 +339,12 @@ describe('sources', () => {
     const keys = { crops: { size: 64, scale: [0.3, 1], small }, loss: { alpha: 0.75, numMatches: [3, 1] }, epochs: 1 };
     const run = newRun();
     await trainTiny(run, tinyConfig(photographs, keys));
-    const [record] = await readRunLog(run);
+    const [record] = await runRecords(run);
     assert.ok(Number.isFinite((record as StepRecord)['minv_l']));
     // Without the small view, the loss is different, so the small view has an effect.
     const without = newRun();
     await trainTiny(without, tinyConfig(photographs, { ...keys, crops: { size: 64, scale: [0.3, 1] } }));
-    const [other] = await readRunLog(without);
+    const [other] = await runRecords(without);
     assert.notEqual((record as StepRecord)['minv_l'], (other as StepRecord)['minv_l']);
     assert.equal((record as StepRecord)['stdr'], (other as StepRecord)['stdr']);
   });
@@ -704,7 +705,7 @@ describe('monitoring of a run', () => {
     const alarm = { collapse: { threshold: 0.999, steps: 2 } };
     const progress = { note: (text: string) => notes.push(text) };
     await trainTiny(run, tinyConfig(photographs, { alarm, loss: { ...tinyKeys('').loss, ...loss } }), { progress });
-    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record) as AlarmRecord[];
+    const alarms = (await runRecords(run)).filter((record) => 'alarm' in record) as AlarmRecord[];
     assert.deepEqual(
       notes,
       alarms.map(({ message }) => `\n*** ${message}\n`),

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doubles, evaluate, floats, integers, normals, numbers } from '../../test/support/graphs.js';
 import type { Value } from '../onnx/graph.js';
+import { concat, unsqueeze } from '../onnx/ops/shape.js';
+import { classRank } from '../tensor/rows.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from './monitors.js';
 
 const [n, d] = [6, 5];
@@ -55,8 +57,37 @@ describe('online classifier', () => {
   });
 
   it('topAccuracy counts labels with fewer than k larger logits', async () => {
-    near(await run((a, b) => topAccuracy(a, b, 1)), 1 / 3, 1e-6); // only the tie for the first place
+    near(await run((a, b) => topAccuracy(a, b, 1)), 0, 1e-6);
     near(await run((a, b) => topAccuracy(a, b, 2)), 1, 1e-6);
     near(await run((a, b) => topAccuracy(a, b, 5)), 1, 1e-6); // more than there are classes
+  });
+
+  it('topAccuracy ranks equal logits by their classes, as classRank does', async () => {
+    const rows = [new Float32Array(10), Float32Array.of(1, 4, 4, 0, 4, 2, 5, 4, 4, -1)];
+    for (const row of rows) {
+      const each = Array.from({ length: 10 }, (_, i) => i);
+      const { y } = await evaluate((feed) => {
+        const [a, b] = [
+          feed(
+            floats(
+              [10, 10],
+              each.flatMap(() => [...row]),
+            ),
+          ),
+          feed(integers([10], each)),
+        ];
+        return {
+          y: concat(
+            [1, 2, 5].map((k) => unsqueeze(topAccuracy(a, b, k), [0])),
+            0,
+          ),
+        };
+      });
+      const ranks = each.map((label) => classRank(row, label));
+      numbers(y).forEach((value, i) => {
+        near(value, ranks.filter((rank) => rank < [1, 2, 5][i]!).length / 10, 1e-6);
+      });
+      near(numbers(y)[0]!, 0.1, 1e-6); // one class is the first
+    }
   });
 });

@@ -1,8 +1,9 @@
 import type { Value } from '../onnx/graph.js';
-import { add, cast, div, greater, mul, neg, sqrt, sub } from '../onnx/ops/elementwise.js';
+import { add, cast, div, greater, mul, neg, sqrt, sub, where } from '../onnx/ops/elementwise.js';
 import { gatherElements } from '../onnx/ops/indexing.js';
 import { logSoftmax, reduceMean, reduceSum } from '../onnx/ops/reduce.js';
 import { unsqueeze } from '../onnx/ops/shape.js';
+import { tensor } from '../tensor/tensor.js';
 import { batchStatistics } from './vicregTerms.js';
 
 /** Monitors, which are logged and not optimised, and the online classifier's loss. */
@@ -35,9 +36,16 @@ export function crossEntropy(logits: Value, labels: Value): Value {
   return neg(reduceMean(gatherElements(logSoftmax(logits), unsqueeze(labels, [1]), 1)));
 }
 
-/** Share of the batch whose label is among the k largest logits. Scalar. */
+/**
+ * Share of the batch whose label is among the k largest logits. Scalar. Of equal logits the first is the larger one, as in classRank
+ * (tensor/rows.ts): otherwise a network that gives the same logit to all classes would be right about all photographs.
+ */
 export function topAccuracy(logits: Value, labels: Value, k: number): Value {
-  const own = gatherElements(logits, unsqueeze(labels, [1]), 1);
-  const larger = reduceSum(cast(greater(logits, own), 'float32'), [-1]);
-  return reduceMean(cast(greater(k, larger), 'float32'));
+  const label = unsqueeze(labels, [1]);
+  const own = gatherElements(logits, label, 1);
+  const indices = BigInt64Array.from({ length: logits.shape[1] as number }, (_, i) => BigInt(i));
+  const before = greater(label, logits.graph.constant(tensor('int64', [indices.length], indices)));
+  const [larger, smaller] = [greater(logits, own), greater(own, logits)].map((one) => cast(one, 'float32'));
+  const rank = reduceSum(where(before, sub(1, smaller!), larger!), [-1]);
+  return reduceMean(cast(greater(k, rank), 'float32'));
 }

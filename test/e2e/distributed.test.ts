@@ -9,9 +9,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
-import { readRunLog } from '../../src/train/runLog.js';
 import { longTests } from '../support/longTests.js';
 import { weightDifference, writeRankConfig } from '../support/rankRuns.js';
+import { runRecords } from '../support/runRecords.js';
 import { bin } from '../support/servedProcess.js';
 import { until } from '../support/until.js';
 
@@ -109,7 +109,7 @@ for (const name of ['Open MPI', 'MPICH'] as const) {
         await execute(...ranks(name, 2, '--config', config, '--out', two, ...keys));
         assert.ok((await weightDifference(alone, two)) < 1e-4);
         const losses = async (run: string) =>
-          (await readRunLog(run)).flatMap((record) => ('l' in record ? [Number(record.l)] : []));
+          (await runRecords(run)).flatMap((record) => ('l' in record ? [Number(record.l)] : []));
         const [log, other] = await Promise.all([losses(alone), losses(two)]);
         assert.deepEqual([log.length, other.length], [10, 10]);
         for (const [i, loss] of log.entries()) assert.ok(Math.abs(other[i]! / loss - 1) < 1e-4, `step ${i + 1}`);

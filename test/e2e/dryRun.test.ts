@@ -122,6 +122,18 @@ describe('a run that needs more memory than available', () => {
     }
     const [several] = ofMemory(await report((half! * 1.25) / MIB, { ...large, stepsPerRun: 2 }));
     assert.match(several!, /; --micro-batch 4 --set stepsPerRun=1 needs/);
+    const [one] = ofMemory(await report((whole! * 1.25) / MIB, { ...large, stepsPerRun: 1000 }));
+    assert.match(one!, /; --set stepsPerRun=1 needs at least [\d.]+ GiB$/);
+  });
+
+  test('has the batches of several steps a run twice, beside those that are made ahead', async () => {
+    const batches = async (more: Readonly<Record<string, unknown>>) => (await report(2 ** 20, more)).memory.batches;
+    // Two views of 64 pixels and 8 x 8 cells: pixels in bytes, locations in two floats.
+    const batch = 8 * 2 * (3 * 64 ** 2 + 8 * 8 ** 2);
+    assert.equal(await batches({}), (3 + 1) * batch);
+    assert.equal(await batches({ stepsPerRun: 8 }), (8 + 2 * 8) * batch);
+    const data = { source: photographs, cacheBytes: 0, prefetchBytes: 0 };
+    assert.equal(await batches({ data, stepsPerRun: 8 }), (1 + 2 * 8) * batch);
   });
 
   test('is rejected if no micro-batch fits, with the cache size of decoded photographs that would fit', async () => {

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readRunLog } from '../../src/train/runLog.js';
 import { writeColouredImages } from '../support/colouredImages.js';
+import { runRecords } from '../support/runRecords.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
@@ -33,7 +33,7 @@ describe('vicregl evaluate knn', () => {
     assert.equal(code, 0, stderr);
     const result = JSON.parse(stdout);
     const { items, ...file } = JSON.parse(await readFile(out, 'utf8'));
-    const last = (await readRunLog(run)).findLast((record) => 'knn_top1' in record) as Record<string, number>;
+    const last = (await runRecords(run)).findLast((record) => 'knn_top1' in record) as Record<string, number>;
     const [trained, random] = result.subjects;
     assert.equal(trained.figures[0].value, last['knn_top1']);
     assert.deepEqual([result.options.k, result.options.temperature, result.seed], [7, 0.1, 3]);

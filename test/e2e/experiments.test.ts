@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { readResult } from '../../src/evaluate/result/readResult.js';
-import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import type { StepRecord } from '../../src/train/runLog.js';
 import { writeColouredImages } from '../support/colouredImages.js';
 import { long } from '../support/longTests.js';
+import { runRecords } from '../support/runRecords.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { until } from '../support/until.js';
@@ -67,7 +68,7 @@ describe('vicregl experiments', long, () => {
   async function cellFigures(out: string) {
     const cell = join(out, 'alpha-1/seed-1');
     const { subjects } = await readResult(join(cell, 'knn.json'));
-    return { loss: ((await readRunLog(cell)).at(-1) as StepRecord)['l'], subjects };
+    return { loss: ((await runRecords(cell)).at(-1) as StepRecord)['l'], subjects };
   }
 
   test('a shard that is killed continues, its figures equal those of one that was not, and the report joins shards', async () => {

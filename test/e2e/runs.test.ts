@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
-import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import type { StepRecord } from '../../src/train/runLog.js';
+import { runRecords } from '../support/runRecords.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
 import { vicreglInHost as vicregl, vicregl as vicreglProcess } from '../support/vicregl.js';
@@ -34,7 +35,7 @@ const rows = (text: string) =>
 
 /** Mean of a term over a run. The run is shorter than the 50 steps of the mean in the output. */
 async function mean(name: string, term: string): Promise<string> {
-  const values = (await readRunLog(run(name))).map((record) => (record as StepRecord)[term]!);
+  const values = (await runRecords(run(name))).map((record) => (record as StepRecord)[term]!);
   return String(Number((values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4)));
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -90,6 +90,32 @@ describe('the server of the runs', () => {
     const loss = { ...tinyKeys('').loss, alpha: 1 };
     await trainTiny(run('again'), tinyConfig(run('photographs'), { loss, epochs: 2 }));
     assert.deepEqual(await state(), [2, 4, ['stde']]);
+  });
+
+  test('shows the other runs where one cannot be read, with the reason', async (t) => {
+    for (const name of ['whole', 'damaged']) await trainTiny(run(name), tinyConfig(run('photographs'), { epochs: 1 }));
+    const log = join(run('damaged'), 'log.jsonl');
+    const kept = await readFile(log);
+    await rm(log);
+    await mkdir(log);
+    const both = await serveRuns([run('whole'), run('damaged')], 0);
+    t.after(() => both.close());
+    const answer = async (path: string) => (await fetch(new URL(path, both.url))).json() as Promise<unknown>;
+    const states = async () =>
+      ((await answer('api/runs')) as RunsAnswer).runs.map(({ name, steps, problem }) => [name, steps, problem]);
+    const problem = `${log} cannot be read: it is a folder, not a file`;
+    assert.deepEqual(await states(), [
+      ['whole', 2, undefined],
+      ['damaged', 0, problem],
+    ]);
+    // The page reads the curves of every run.
+    assert.deepEqual(await answer('api/runs/1/curves'), { revision: 0, steps: [], terms: {} });
+    await rm(log, { recursive: true });
+    await writeFile(log, kept);
+    assert.deepEqual(await states(), [
+      ['whole', 2, undefined],
+      ['damaged', 2, undefined],
+    ]);
   });
 
   test('draws the crops, and says why where the photographs are gone', async () => {
@@ -199,6 +225,20 @@ describe('the page of the runs', { skip: skipWithoutChromium() }, () => {
     assert.equal(await leftmost(), kept);
     await over.dblclick();
     await until(async () => (await leftmost()) === 1);
+    assert.deepEqual(problems, []);
+  });
+
+  test('shows a run that cannot be read, with the reason, beside the others', async (t) => {
+    await trainTiny(run('unread'), tinyConfig(run('photographs'), { epochs: 1 }));
+    await rm(join(run('unread'), 'log.jsonl'));
+    await mkdir(join(run('unread'), 'log.jsonl'));
+    const both = await serveRuns([run('plain'), run('unread')], 0);
+    t.after(() => both.close());
+    const { page, problems, close } = await openWatched(browser, both.url);
+    t.after(close);
+    const alert = page.getByRole('article').filter({ hasText: 'unread' }).getByRole('alert');
+    await alert.getByText('log.jsonl cannot be read: it is a folder, not a file').waitFor();
+    await page.getByRole('figure').first().getByText('plain').first().waitFor();
     assert.deepEqual(problems, []);
   });
 

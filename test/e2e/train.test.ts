@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.js';
-import { readRunLog } from '../../src/train/runLog.js';
+import { runRecords } from '../support/runRecords.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
@@ -65,7 +65,7 @@ describe('vicregl train', () => {
     assert.ok(last > step!);
     // every step is in the log exactly once, across the stop
     assert.deepEqual(
-      (await readRunLog(run)).map((record) => record.step),
+      (await runRecords(run)).map((record) => record.step),
       Array.from({ length: last }, (_, i) => i + 1),
     );
   });

@@ -7,8 +7,8 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { checkpointPath, listCheckpoints, loadCheckpoint, readCheckpointIndex } from '../../src/train/checkpoint.js';
-import { readRunLog } from '../../src/train/runLog.js';
 import { long } from '../support/longTests.js';
+import { runRecords } from '../support/runRecords.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
@@ -68,7 +68,7 @@ describe('a checkpoint that cannot be written completely', long, () => {
     assert.equal(second.code, 0, second.stderr);
     assert.deepEqual(await listCheckpoints(run), [2, 4, 6]);
     assert.deepEqual(
-      (await readRunLog(run)).map(({ step }) => step),
+      (await runRecords(run)).map(({ step }) => step),
       [1, 2, 3, 4, 5, 6],
     );
   });
@@ -108,7 +108,7 @@ describe('a checkpoint that cannot be written completely', long, () => {
       assert.equal(resumed.code, 0, resumed.stderr);
       assert.equal((await listCheckpoints(run)).at(-1), 6);
       assert.deepEqual(
-        (await readRunLog(run)).map(({ step }) => step),
+        (await runRecords(run)).map(({ step }) => step),
         [1, 2, 3, 4, 5, 6],
       );
     } finally {

@@ -287,12 +287,9 @@ function differenceOf(variant: Row, baseline: Row, figure: string): VariantDiffe
 async function curvesOf(cells: readonly GatheredCell[]): Promise<VariantCurves['runs']> {
   const runs: VariantCurves['runs'][number][] = [];
   for (const { folder, seed } of cells) {
-    const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return []; // no step yet
-      throw error;
-    });
     const curve = createCurvePoints();
-    for (const record of log) curve.add(record);
+    // There is no log before the first step.
+    for await (const record of readRunLog(folder, { mayBeMissing: true })) curve.add(record);
     const points = curve.points();
     if (points.length > 0) runs.push({ seed, points });
   }

@@ -31,7 +31,7 @@ export interface DryRunReport {
   readonly forwardFlops: number;
   /** The same of the training step: three times as many, since each product has two gradients. */
   readonly stepFlops: number;
-  /** In bytes. batches: the one of the step and those that the loader has ready; cache: maximum size of decoded photographs. */
+  /** In bytes. batches: those of a run of the graph and those that the loader has ready; cache: maximum size of decoded photographs. */
   readonly memory: RunMemory;
   /** Bytes of a step between the host and the GPU; absent on the CPU. */
   readonly bus?: BusBytes;
@@ -91,7 +91,7 @@ async function dryRunOn(
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   const init = asked && (await readInitialWeights(asked, stepConfig));
   if (config.probe) await (await openProbeData(config, config.probe, source)).close();
-  const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
+  const { samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
   const { stepsPerEpoch } = epochs(source.count, config.batchSize, config.seed);
   const schedule = scheduleOf(config, stepsPerEpoch);
   const { totalSteps, warmupSteps } = schedule;
@@ -102,6 +102,11 @@ async function dryRunOn(
     return own.length === 0 ? undefined : own.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   };
   const photographBytes = samples.views.reduce((sum, { size, cells }) => sum + 3 * size ** 2 + 8 * cells ** 2, 0);
+  /** Several steps of a run have their batches twice: one by one, and stacked as the graph takes them. */
+  const batchesOf = (stepsPerRun: number): number => {
+    const { prefetch } = resolveLoaderOptions(loaderOptionsOf({ ...config, stepsPerRun }, source));
+    return (prefetch + (stepsPerRun === 1 ? 1 : 2 * stepsPerRun)) * config.batchSize * photographBytes;
+  };
   const forwardFlops = modelFlops(stepConfig.model, stepConfig.viewSizes);
 
   await makeFolder(folder);
@@ -118,13 +123,12 @@ async function dryRunOn(
 
   const memory: RunMemory = {
     ...stepMemory(stepConfig),
-    batches: (prefetch + 1) * config.batchSize * photographBytes,
+    batches: batchesOf(config.stepsPerRun),
     cache: config.data.cacheBytes,
   };
+  const single = config.stepsPerRun === 1 ? undefined : batchesOf(1);
   const ofMemory =
-    device === 'cpu'
-      ? memoryWarnings(stepConfig, memory, available ?? (await machineMemory()), config.stepsPerRun)
-      : [];
+    device === 'cpu' ? memoryWarnings(stepConfig, memory, available ?? (await machineMemory()), single) : [];
 
   const shownSteps = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
   return {

@@ -4,7 +4,7 @@ import type { StepConfig } from '../stepConfig.js';
 import type { MachineMemory } from './machineMemory.js';
 import { type StepMemory, stepMemory } from './memoryEstimate.js';
 
-/** What a run needs in bytes: its step, the batches that are made ahead, and at most so much of decoded photographs. */
+/** What a run needs in bytes: its step, the batches that it holds, and at most so much of decoded photographs. */
 export interface RunMemory extends StepMemory {
   readonly batches: number;
   readonly cache: number;
@@ -16,7 +16,7 @@ const ROOM = 1.25;
 const needed = ({ state, graph, program, batches }: RunMemory): number => state + graph + program + batches;
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
 
-/** The largest micro-batch under the present one whose estimate is at most `bytes`; memory grows with it. */
+/** The largest of some micro-batches whose estimate is at most `bytes`; memory grows with it. */
 function largestFitting(
   choices: readonly number[],
   bytes: number,
@@ -33,13 +33,13 @@ function largestFitting(
 
 /**
  * Warnings for a run that needs more memory than there is, with the micro-batch that fits; none for one that fits.
- * @param stepsPerRun of the configuration; micro-batches take one step a run.
+ * @param single of a configuration with several steps a run: bytes of its batches with one, which micro-batches need.
  */
 export function memoryWarnings(
   config: StepConfig,
   memory: RunMemory,
   { bytes, limit }: MachineMemory,
-  stepsPerRun = 1,
+  single?: number,
 ): string[] {
   const minimum = needed(memory);
   const has = limit === 'cgroup' ? "this process's cgroup allows" : 'this machine has';
@@ -54,23 +54,31 @@ export function memoryWarnings(
   }
   const estimates = new Map<number, number>();
   const estimate = (microBatch: number): number => {
-    const known = estimates.get(microBatch) ?? needed({ ...memory, ...stepMemory({ ...config, microBatch }) });
+    const known =
+      estimates.get(microBatch) ??
+      needed({ ...memory, batches: single ?? memory.batches, ...stepMemory({ ...config, microBatch }) });
     estimates.set(microBatch, known);
     return known;
   };
   const present = config.microBatch ?? config.batchSize;
   const norm = headNorm(config.model.backbone);
   const choices = microBatchChoices(config.batchSize, norm).filter((one) => one < present);
-  const fitting = largestFitting(choices, bytes / ROOM, estimate) ?? largestFitting(choices, bytes, estimate);
+  // One step a run instead of several may be enough.
+  const fittingIn = (room: number) =>
+    single !== undefined && estimate(present) <= room ? present : largestFitting(choices, room, estimate);
+  const fitting = fittingIn(bytes / ROOM) ?? fittingIn(bytes);
   const smallest = choices[0];
-  const also = stepsPerRun === 1 ? '' : ' --set stepsPerRun=1';
+  const flagsOf = (one: number) =>
+    [...(one < present ? [`--micro-batch ${one}`] : []), ...(single === undefined ? [] : ['--set stepsPerRun=1'])].join(
+      ' ',
+    );
   const wayOut =
     fitting !== undefined
-      ? `--micro-batch ${fitting}${also} needs at least ${gibibytes(estimate(fitting))}` +
-        (norm === 'batch' ? `; with it ${partStatistics(fitting, config.batchSize)}` : '')
+      ? `${flagsOf(fitting)} needs at least ${gibibytes(estimate(fitting))}` +
+        (norm === 'batch' && fitting < present ? `; with it ${partStatistics(fitting, config.batchSize)}` : '')
       : (smallest === undefined
           ? 'smaller micro-batches there are none'
-          : `--micro-batch ${smallest} would need ${gibibytes(estimate(smallest))}`) +
+          : `${flagsOf(smallest)} would need ${gibibytes(estimate(smallest))}`) +
         ': take a smaller network, narrower heads (model.expander, model.localProjector), smaller crops or a smaller batchSize';
   return [`the run needs at least ${gibibytes(minimum)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
 }

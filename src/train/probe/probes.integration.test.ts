@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { writeColouredImages } from '../../../test/support/colouredImages.js';
 import { numbers, relativeError } from '../../../test/support/graphs.js';
+import { runRecords } from '../../../test/support/runRecords.js';
 import { tinyConfig, trainTiny, trainUntil, writePhotographs } from '../../../test/support/tinyRun.js';
 import { openImageSource } from '../../data/sources.js';
 import { backboneGraph } from '../../models/inferenceGraphs.js';
@@ -17,7 +18,7 @@ import { stream } from '../../tensor/random.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { loadCheckpoint, readCheckpointIndex } from '../checkpoint.js';
 import { networkSpecs } from '../networkSpecs.js';
-import { type LogRecord, readRunLog } from '../runLog.js';
+import type { LogRecord } from '../runLog.js';
 import { createLinearProbe } from './linearProbe.js';
 import { emitRepresentation, networkFeeds } from './representation.js';
 
@@ -48,7 +49,7 @@ const linear = { batchSize: 6 };
 
 type Logged = Readonly<Record<string, number>>;
 const probed = async (run: string): Promise<Logged[]> =>
-  (await readRunLog(run)).filter((record) => 'knn_top1' in record || 'probe_l' in record) as Logged[];
+  (await runRecords(run)).filter((record) => 'knn_top1' in record || 'probe_l' in record) as Logged[];
 const withoutClock = (record: LogRecord) => ({ ...record, images_per_s: 0, wait_share: 0 });
 
 describe('probes of a run', () => {
@@ -77,7 +78,7 @@ describe('probes of a run', () => {
       else assert.ok(record['knn_top1']! >= 0.6 && record['knn_top5'] === 1, JSON.stringify(record));
     }
     const own = (records: LogRecord[]) => records.filter((record) => 'lr' in record).map(withoutClock);
-    assert.deepEqual(own(await readRunLog(run)), own(await readRunLog(plain)));
+    assert.deepEqual(own(await runRecords(run)), own(await runRecords(plain)));
     const [{ tensors }, { tensors: without }] = [await loadCheckpoint(run), await loadCheckpoint(plain)];
     for (const [name, value] of without) assert.deepEqual(tensors.get(name), value, name);
     assert.deepEqual(
@@ -94,7 +95,7 @@ describe('probes of a run', () => {
     await trainUntil(parts, config(2), 5, true);
     await trainTiny(parts, config(2), { resume: true });
     const outcome = async (run: string) => ({
-      log: (await readRunLog(run)).map(withoutClock),
+      log: (await runRecords(run)).map(withoutClock),
       tensors: (await loadCheckpoint(run)).tensors,
     });
     assert.deepEqual(await outcome(parts), await outcome(whole));
@@ -107,7 +108,7 @@ describe('probes of a run', () => {
   it('report a broken image once', async () => {
     const run = newRun();
     await trainTiny(run, keys({ knn: { ...knn, everyEpochs: 1, trainImages: 100 }, linear }));
-    const skipped = (await readRunLog(run)).filter((record) => 'skipped' in record);
+    const skipped = (await runRecords(run)).filter((record) => 'skipped' in record);
     assert.deepEqual(
       skipped.map((record) => 'skipped' in record && record.skipped),
       ['probe: blue/broken.png'],
@@ -149,7 +150,7 @@ describe('probes of a run', () => {
     const notesOf = async (probe: object): Promise<string[]> => {
       const [run, notes] = [newRun(), [] as string[]];
       await trainTiny(run, keys(probe), { progress: { note: (text: string) => void notes.push(text) } });
-      assert.equal((await readRunLog(run)).filter((record) => 'lr' in record).length, 8);
+      assert.equal((await runRecords(run)).filter((record) => 'lr' in record).length, 8);
       assert.deepEqual(await probed(run), []);
       return notes.filter((note) => note.includes(' probe '));
     };

@@ -35,6 +35,11 @@ export function RunCard({ run, coloured }: RunCardProps) {
           </div>
         ))}
       </dl>
+      {run.problem !== undefined && (
+        <div class="problem" role="alert">
+          <strong>The run cannot be read.</strong> {run.problem}
+        </div>
+      )}
       {run.earlierAlarms > 0 && <p class="hint">{run.earlierAlarms} earlier alarms are in log.jsonl.</p>}
       {run.alarms.map(({ step, message }) => (
         <div class="problem" role="alert" key={`${step} ${message}`}>
