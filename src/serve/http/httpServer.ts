@@ -30,7 +30,7 @@ import { EMBEDDINGS_METHOD, embeddingsRoute } from './openai/embeddings.js';
 import { openapiDocument } from './openapi/document.js';
 import { sentHttpStatus, watchSent } from './openHttpCall.js';
 import { servePage } from './page.js';
-import { inOrder, type RequestOrder } from './requestOrder.js';
+import { type RequestOrder, requestsInOrder } from './requestOrder.js';
 import { requestSpan } from './requestSpan.js';
 import { EMBEDDINGS_PATH, routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
@@ -142,7 +142,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const app = fastify({
     logger: false,
     serverFactory(handler) {
-      order = inOrder(handler);
+      order = requestsInOrder(handler);
       server = createHttpListener(order.handler, limits, tls);
       return server;
     },

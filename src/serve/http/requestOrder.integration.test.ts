@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../../test/support/until.js';
-import { inOrder } from './requestOrder.js';
+import { requestsInOrder } from './requestOrder.js';
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 
@@ -21,7 +21,7 @@ describe('requests that are pipelined', () => {
     const ended: string[] = [];
     closed = ended;
     answeredUnreadable = 0;
-    const order = inOrder((request, response) => {
+    const order = requestsInOrder((request, response) => {
       const url = request.url!;
       begun.push({ url, request, response });
       response.once('close', () => ended.push(url));

@@ -38,7 +38,7 @@ export interface RequestOrder {
  *
  * Requests that wait when the connection closes are dropped: nothing was done for them, and clients may send them again (section 9.6).
  */
-export function inOrder(handler: RequestListener): RequestOrder {
+export function requestsInOrder(handler: RequestListener): RequestOrder {
   const connections = new WeakMap<Socket, Connection>();
 
   function begin(socket: Socket, connection: Connection, exchange: Exchange): void {
