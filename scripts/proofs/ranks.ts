@@ -20,6 +20,7 @@ import type { Tensor } from '../../src/tensor/tensor.js';
 import { loadCheckpoint } from '../../src/train/checkpoint.js';
 import type { StepRecord } from '../../src/train/runLog.js';
 import { runRecords } from '../../test/support/runRecords.js';
+import { calmSettings, RECIPES } from './calmTraining.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -33,15 +34,10 @@ const { values: flags } = parseArgs({
   },
 });
 if (flags.images === undefined) throw new Error('--images FOLDER: photographs to train on');
+const { images } = flags;
 const [steps, batch, size] = [flags.steps, flags.batch, flags.size].map(Number) as [number, number, number];
 const seeds = flags.seeds.split(',').map(Number);
 
-/**
- * What keeps rounding small for 20 steps. Matches by location do not depend on the weights: a match by features that rounding turns into another
- * one is a jump of the gradient. At the recipes' rates, and in the full step that AdamW makes of a gradient that is 0, differences of 1e-7 grow
- * tenfold in a step.
- */
-const CALM = ['loss.matches=location', 'optimizer.kind=lars', 'optimizer.baseLr=0.05'];
 interface Network {
   readonly recipe: string;
   readonly set: readonly string[];
@@ -52,11 +48,11 @@ interface Network {
 }
 
 const NETWORKS: Readonly<Record<string, Network>> = {
-  'ConvNeXt-atto': { recipe: 'convnext-atto-128', set: CALM, reordered: `microBatch=${batch / 2}`, limit: 1e-5 },
-  'ResNet-18': { recipe: 'resnet18-128', set: CALM, reordered: 'threads=1', limit: 1e-4 },
+  'ConvNeXt-atto': { recipe: RECIPES.convnext, set: [], reordered: `microBatch=${batch / 2}`, limit: 1e-5 },
+  'ResNet-18': { recipe: RECIPES.resnet, set: [], reordered: 'threads=1', limit: 1e-4 },
   'ResNet-18, statistics of each rank': {
-    recipe: 'resnet18-128',
-    set: [...CALM, 'syncBatchNorm=false'],
+    recipe: RECIPES.resnet,
+    set: ['syncBatchNorm=false'],
     reordered: 'threads=1',
   },
 };
@@ -65,15 +61,12 @@ for (const name of networks) if (!(name in NETWORKS)) throw new Error(`--network
 /** Steps before rounding has grown: the third depends on two updates of the weights. */
 const FIRST = 3;
 
-const source = await openImageSource(flags.images, { given: '--images' });
+const source = await openImageSource(images, { given: '--images' });
 const epochs = (steps * batch) / (Math.floor(source.count / batch) * batch);
 await source.close();
 
 function run(out: string, ranks: number, recipe: string, set: readonly string[]): void {
-  const keys = [
-    ...[`data.source=${flags.images}`, 'data.workers=1', `crops.size=${size}`, 'loss.numMatches=[2,2]'],
-    ...[`batchSize=${batch}`, `epochs=${epochs}`, 'warmupEpochs=0', ...set],
-  ].flatMap((key) => ['--set', key]);
+  const keys = [...calmSettings({ images, size, batch, epochs }), ...set].flatMap((key) => ['--set', key]);
   const train = ['bin/vicregl.js', 'train', '--recipe', recipe, '--out', out, ...keys];
   const ranked = ['--allow-run-as-root', '--oversubscribe', '-n', String(ranks), process.execPath, ...train];
   const [program, args] =

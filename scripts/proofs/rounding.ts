@@ -16,6 +16,7 @@ import type { Graph } from '../../src/onnx/graph.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import type { TrainConfig } from '../../src/train/config.js';
 import { loadTrainConfig } from '../../src/train/configFile.js';
+import { calmSettings, RECIPES } from './calmTraining.js';
 import { trainedSteps } from './trainedSteps.js';
 
 const { values: flags } = parseArgs({
@@ -31,17 +32,15 @@ const { values: flags } = parseArgs({
 if (flags.images === undefined) throw new Error('--images FOLDER: photographs to train on');
 const { images, network } = flags;
 const [steps, batch, size] = [flags.steps, flags.batch, flags.size].map(Number) as [number, number, number];
-/** The networks of ranks.ts, with its rates and matches. */
-const recipe = { convnext: 'convnext-atto-128', resnet: 'resnet18-128' }[network];
+const recipe = Object.hasOwn(RECIPES, network) ? RECIPES[network as keyof typeof RECIPES] : undefined;
 if (recipe === undefined) throw new Error(`--network is ${network}; it is convnext or resnet`);
 const source = await openImageSource(images, { given: '--images' });
 const perEpoch = Math.floor(source.count / batch);
 
 const configOf = (seed: number): Promise<TrainConfig> =>
   loadTrainConfig(`recipes/${recipe}.yaml`, [
-    ...[`seed=${seed}`, `data.source=${images}`, 'data.workers=1', `crops.size=${size}`, `batchSize=${batch}`],
-    ...[`epochs=${steps / perEpoch}`, 'warmupEpochs=0', 'loss.numMatches=[2,2]', 'loss.matches=location'],
-    ...['optimizer.kind=lars', 'optimizer.baseLr=0.05'],
+    `seed=${seed}`,
+    ...calmSettings({ images, size, batch, epochs: steps / perEpoch }),
   ]);
 
 /**

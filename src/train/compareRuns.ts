@@ -5,6 +5,7 @@ import { inOrder } from '../files/inOrder.js';
 import { median } from '../tensor/median.js';
 import { readCheckpointIndex } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
+import { flattenKeys } from './configKeys.js';
 import { createCurvePoints } from './curvePoints.js';
 import type { RunCurves } from './curves.js';
 import { holdsRun, readRunConfig } from './runFolder.js';
@@ -95,18 +96,12 @@ export async function listRuns(
   return { runs, unreadable };
 }
 
-/** `a.b.c` -> value as JSON, lists whole. */
-function flatten(value: unknown, prefix = ''): [string, string][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[prefix, JSON.stringify(value)]];
-  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`));
-}
-
 /** The keys in which configurations differ, in their order. */
 export function configDifferences(configs: readonly TrainConfig[]): ConfigDifference[] {
-  const flat = configs.map((config) => new Map(flatten(config)));
+  const flat = configs.map((config) => new Map(flattenKeys(config)));
   const keys = new Set(flat.flatMap((config) => [...config.keys()]));
   return [...keys].flatMap((key) => {
-    const values = flat.map((config) => config.get(key));
+    const values = flat.map((config): string | undefined => JSON.stringify(config.get(key)));
     return new Set(values).size > 1 ? [{ key, values }] : [];
   });
 }

@@ -19,6 +19,12 @@ export function keyTree(schema: z.ZodType): KeyTree {
   return treeOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema);
 }
 
+/** The values of a configuration, or of a part of it, by their keys: `a.b.c` -> value, lists whole. */
+export function flattenKeys(value: unknown, prefix = ''): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[prefix, value]];
+  return Object.entries(value).flatMap(([key, inner]) => flattenKeys(inner, prefix === '' ? key : `${prefix}.${key}`));
+}
+
 /** The keys of the group at a path; undefined if there is no such group. */
 function groupAt(tree: KeyTree, path: readonly PropertyKey[]): KeyTree | undefined {
   let group: KeyTree | null | undefined = tree;

@@ -2,6 +2,7 @@ import { learningRate } from '../optim/schedule.js';
 import { type Checkpoint, CheckpointError } from './checkpoint.js';
 import { ConfigError, parseRecordedConfig, type TrainConfig } from './config.js';
 import { parseSetting, type Setting } from './configFile.js';
+import { flattenKeys } from './configKeys.js';
 import { scheduleOf, stepConfigOf } from './plan.js';
 import { statisticsSize } from './stepConfig.js';
 
@@ -25,7 +26,7 @@ export function checkResumedSettings(settings: readonly Setting[]): void {
   for (const { path, flag, value } of settings.map(parseSetting)) {
     const whole = path.join('.');
     // A group may be set as a whole where each of its keys may be.
-    const refused = flatten(value, whole).find(([key]) => !CHANGEABLE.test(key));
+    const refused = flattenKeys(value, whole).find(([key]) => !CHANGEABLE.test(key));
     if (refused === undefined) continue;
     const where = refused[0] === whole ? '' : `${refused[0]}: `;
     throw new ConfigError(
@@ -41,14 +42,9 @@ interface KeyDifference {
   readonly now: unknown;
 }
 
-function flatten(value: unknown, prefix = ''): [string, unknown][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[prefix, value]];
-  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`));
-}
-
 /** The keys in which two configurations (or parts of them) differ, in the order of the first. */
 export function keyDifferences(before: object, now: object): KeyDifference[] {
-  const [old, current] = [new Map(flatten(before)), new Map(flatten(now))];
+  const [old, current] = [new Map(flattenKeys(before)), new Map(flattenKeys(now))];
   return [...new Set([...old.keys(), ...current.keys()])]
     .map((key) => ({ key, before: old.get(key), now: current.get(key) }))
     .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.now));
