@@ -79,7 +79,22 @@ function wantedOf({ what, space, stages, pool, dtype, l2, ...dense }: ExtractFla
     new ExtractError('bad_option', `${flag}: applies to ${needed}; add it to --what, or remove the flag`);
   if (space.includes('expander') && !embedding) throw without('--space expander', 'the embedding');
   if (space.includes('localProjector') && !features) throw without('--space localProjector', 'features');
+  const ofEmbedding = space.includes('expander') ? 'expander' : 'backbone';
+  const ofFeatures = space.includes('localProjector') ? 'localProjector' : 'backbone';
+  const unused = space.find((each) => !(embedding && each === ofEmbedding) && !(features && each === ofFeatures));
+  if (unused !== undefined) {
+    throw new ExtractError(
+      'bad_option',
+      `--space ${space.join(',')}: every output has one space, so nothing would be of ${unused}; remove it, or extract it in a run of its own`,
+    );
+  }
   if (stages !== undefined && !features) throw without('--stages', 'features');
+  if (space.includes('localProjector') && stages !== undefined && !stages.includes(0)) {
+    throw new ExtractError(
+      'bad_option',
+      `--stages ${stages.join(',')}: the local projector is of the last map; add 0, or remove --space localProjector`,
+    );
+  }
   if (pool !== undefined && !features) throw without('--pool', 'features');
   if (upsample !== undefined && !features) throw without('--upsample', 'features');
   if (tiles !== undefined && !features) throw without('--tiles', 'features');
@@ -92,10 +107,10 @@ function wantedOf({ what, space, stages, pool, dtype, l2, ...dense }: ExtractFla
   return {
     dtype,
     l2,
-    ...(embedding && { embedding: { space: space.includes('expander') ? 'expander' : 'backbone' } }),
+    ...(embedding && { embedding: { space: ofEmbedding } }),
     ...(features && {
       features: {
-        space: space.includes('localProjector') ? 'localProjector' : 'backbone',
+        space: ofFeatures,
         stages: stages ?? [0],
         ...denseOptions({ ...(upsample !== undefined && { upsample }), ...(tiles && { tiles }) }),
       },

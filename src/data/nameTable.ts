@@ -10,7 +10,8 @@ export interface NameTable {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+// A name may begin with the character that is a byte order mark elsewhere.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** @throws RangeError if the names exceed 4 GiB. */
 export function packNames(names: readonly string[]): NameTable {

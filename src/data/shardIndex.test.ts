@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pack } from 'tar-stream';
+import { shardPaths } from './shardIndex.js';
 import { sourceFingerprint } from './sourceFingerprint.js';
 import { type ImageSource, openImageSource, type SourceOptions } from './sources.js';
 
@@ -145,6 +146,18 @@ test('a source may have more shards than are open at the same time', async () =>
   await source.close();
 });
 
+test('a pattern stands for all of its shards, or is refused', () => {
+  const paths = shardPaths('laion/{000000..231348}.tar');
+  assert.equal(paths.length, 231_349);
+  assert.equal(paths.at(-1), 'laion/231348.tar');
+  assert.equal(shardPaths(`${'x'.repeat(200)}/{00000..49999}.tar`).length, 50_000);
+  assert.throws(() => shardPaths('{0000000..1000000}.tar'), { code: 'malformed', message: /more than 1000000 shards/ });
+  assert.throws(() => shardPaths(`${'x'.repeat(3000)}{000000..099999}.tar`), {
+    code: 'malformed',
+    message: /characters together/,
+  });
+});
+
 test('errors name the shard, the sample and the solution', async () => {
   const folder = await trainShards('wrong');
   await assert.rejects(open(join(folder, 'train-{000000..000009}.tar')), {
@@ -174,6 +187,11 @@ test('errors name the shard, the sample and the solution', async () => {
     ]),
     'malformed',
     /bad\.tar: sample "a" has two members with the extension \.jpg; .* every image needs its own key/,
+  );
+  await refused(
+    ['a', 'b', 'a'].flatMap((key) => [[`${key}.jpg`, 'x'] as const, [`${key}.cls`, '1'] as const]),
+    'malformed',
+    /bad\.tar: sample "a" has two images, with other samples between/,
   );
   await refused(
     [

@@ -31,9 +31,23 @@ export interface ShardIndexOptions {
 /** Maximum size of a .cls or .json member, in bytes. */
 const MAX_LABEL_BYTES = 2 ** 20;
 
-/** Expands a pattern such as `train-{000000..000146}.tar` to paths of shards. */
+/** Shards of one pattern, and characters of their paths together: the expansion is held in memory. */
+const MAX_SHARDS = 1_000_000;
+const MAX_PATH_CHARACTERS = 2 ** 28;
+
+/**
+ * Expands a pattern such as `train-{000000..000146}.tar` to paths of shards.
+ * @throws DataError `malformed` if there are more than a million. The library would return the first of them without a word.
+ */
 export function shardPaths(pattern: string): string[] {
-  return expand(pattern);
+  const paths = expand(pattern, { max: MAX_SHARDS + 1, maxLength: MAX_PATH_CHARACTERS });
+  const characters = paths.reduce((sum, { length }) => sum + length, 0);
+  // No path is longer than its pattern, so one more would have fitted.
+  if (paths.length <= MAX_SHARDS && characters + pattern.length <= MAX_PATH_CHARACTERS) return paths;
+  throw new DataError(
+    'malformed',
+    `${pattern}: stands for more than ${MAX_SHARDS} shards, or for paths of more than ${MAX_PATH_CHARACTERS} characters together; give several patterns`,
+  );
 }
 
 /**
@@ -123,6 +137,7 @@ interface OpenSample {
 
 function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse = ''): CachedShard {
   const [names, blocks, sizes, labels]: [string[], number[], number[], string[]] = [[], [], [], []];
+  const keys = new Set<string>();
   let sample: OpenSample | undefined;
 
   const finish = (): void => {
@@ -137,6 +152,13 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse 
       }
       labels.push(label);
     }
+    if (keys.has(key)) {
+      throw new DataError(
+        'malformed',
+        `${path}: sample "${key}" has two images, with other samples between; keys of samples are unique, so give every image its own`,
+      );
+    }
+    keys.add(key);
     names.push(image.name);
     blocks.push(blockOf(image, path));
     sizes.push(image.size);

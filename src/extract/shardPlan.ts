@@ -1,6 +1,6 @@
 /**
- * Images that always stay together. A batch never crosses the boundary of such a group, so that an image is computed in the same
- * batch, and gives the same bits, into however many shards the images are divided.
+ * Images that always stay together. Batches of a size that divides it never cross the boundary of such a group, so that an image is
+ * computed in the same batch, and gives the same bits, into however many shards the images are divided.
  */
 export const GROUP_IMAGES = 8;
 

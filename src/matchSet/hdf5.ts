@@ -69,8 +69,8 @@ export async function readHdf5(path: string): Promise<Hdf5Reader> {
 export function groupAt(root: Group, name: string): Group {
   let group = root;
   for (const part of name.split('/')) {
-    const found = group.keys().includes(part) ? group.get(part) : null;
-    group = (found as Group | null) ?? group.create_group(part);
+    // Not by `keys`, which lists all groups.
+    group = (group.get(part) as Group | null) ?? group.create_group(part);
   }
   return group;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { Client } from '../client/client.js';
@@ -11,7 +11,6 @@ import { storedSize } from '../image/orientation.js';
 import type { CellFeatures } from '../match/features.js';
 import type { NearestSearch } from '../match/nearest.js';
 import type { WorkProgress } from '../progress/work.js';
-import { writeChunksAtomically } from '../tensor/atomicFile.js';
 import { writeColmapDatabase } from './colmapDatabase.js';
 import { extractImages, type FailedImage } from './extractFeatures.js';
 import { type FeatureFile, openFeatureFile, writeFeatureFile } from './featureFile.js';
@@ -25,6 +24,7 @@ import { MatchSetError } from './matchSetError.js';
 import type { MatchedSet, NamedPair } from './output.js';
 import { matchImages, type PairOptions } from './pairMatches.js';
 import { checkDistinct, checkNames, exhaustivePairs, type ImagePair, readPairs, retrievalPairs } from './pairs.js';
+import { writeWholeFile } from './wholeFile.js';
 
 /** Which images are matched with each other. */
 export type PairChoice =
@@ -216,7 +216,7 @@ async function writeFormat({ out, format, singleCamera = false }: MatchSetOption
 }
 
 const writeText = (path: string, lines: readonly string[]): Promise<void> =>
-  writeChunksAtomically(path, [Buffer.from(lines.join(''))]);
+  writeWholeFile(path, (temporary) => writeFile(temporary, lines.join('')));
 
 /** The list of pairs, as hloc and COLMAP's matches_importer read it; as `readPairs`, with a tab where a name has a space. */
 const writePairs = (out: string, { pairs }: MatchedSet): Promise<void> =>

@@ -13,6 +13,15 @@ describe('a list of pairs', () => {
     ]);
   });
 
+  test('a line that begins with # is a pair if it names two images', () => {
+    const odd = ['#1.jpg', '# a.jpg', 'b.jpg'];
+    const text = '#1.jpg b.jpg\n# a.jpg\tb.jpg\n#1.jpg has no partner\n#2.jpg b.jpg\n';
+    assert.deepEqual(readPairs(text, 'pairs.txt', odd), [
+      { a: 0, b: 2 },
+      { a: 1, b: 2 },
+    ]);
+  });
+
   test('errors name the file, the line and the value', () => {
     const refused = (text: string, message: RegExp) =>
       assert.throws(() => readPairs(text, 'pairs.txt', names), { code: 'bad_pairs', message });

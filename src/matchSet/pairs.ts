@@ -64,19 +64,22 @@ const MAX_SHOWN = 5;
 
 /**
  * Reads a list of pairs: one pair of names a line, with a space or a tab between them, as hloc and COLMAP write it. Empty lines and
- * lines that begin with # are skipped. If the line has a tab, names may contain spaces.
+ * lines that begin with # are skipped, unless they name two of the images. If the line has a tab, names may contain spaces.
  * @param file its name, for errors
  * @param names of the images; a pair names two of them
  * @throws MatchSetError `bad_pairs` naming the line and the value.
  */
 export function readPairs(text: string, file: string, names: readonly string[]): ImagePair[] {
   const numbers = new Map(names.map((name, i) => [name, i] as const));
+  const numberOf = (name: string): number | undefined => numbers.get(name) ?? numbers.get(name.replace(/^\.\//, ''));
   const pairs: ImagePair[] = [];
   for (const [i, whole] of text.split(/\r?\n/).entries()) {
     const line = i === 0 ? whole.replace(/^\uFEFF/, '') : whole;
-    if (line.trim() === '' || line.startsWith('#')) continue;
+    if (line.trim() === '') continue;
     const where = `${file}, line ${i + 1}`;
     const parts = line.includes('\t') ? line.split('\t').map((part) => part.trim()) : line.trim().split(/ +/);
+    const isPair = parts.length === 2 && parts.every((name) => numberOf(name) !== undefined);
+    if (line.startsWith('#') && !isPair) continue;
     const [first, second] = parts;
     if (parts.length !== 2 || first === undefined || second === undefined || first === '' || second === '') {
       throw new MatchSetError(
@@ -85,7 +88,7 @@ export function readPairs(text: string, file: string, names: readonly string[]):
       );
     }
     const [a, b] = [first, second].map((name) => {
-      const found = numbers.get(name) ?? numbers.get(name.replace(/^\.\//, ''));
+      const found = numberOf(name);
       if (found !== undefined) return found;
       const known = names.slice(0, MAX_SHOWN).join(', ');
       throw new MatchSetError(

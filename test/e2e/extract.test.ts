@@ -224,6 +224,15 @@ describe('vicregl extract in process', () => {
     for (const [flags, message] of [
       [['--space', 'expander', '--what', 'features'], /--space expander: applies to the embedding/],
       [['--stages', '1'], /--stages: applies to features/],
+      [['--space', 'backbone,expander'], /--space backbone,expander: every output has one space, .* of backbone;/],
+      [
+        ['--space', 'localProjector,backbone', '--what', 'features'],
+        /--space localProjector,backbone: .* would be of backbone;/,
+      ],
+      [
+        ['--space', 'localProjector', '--what', 'features', '--stages', '1,2'],
+        /--stages 1,2: the local projector is of the last map; add 0/,
+      ],
       [['--what', 'features', '--stages', '7'], /--stages: the model tiny has no map of stage 7/],
       [['--what', 'features', '--format', 'parquet'], /--format parquet: holds vectors/],
       [['--what', 'features', '--format', 'lance'], /--format lance: holds vectors/],
