@@ -78,25 +78,24 @@ export function readPairs(text: string, file: string, names: readonly string[]):
     if (line.trim() === '') continue;
     const where = `${file}, line ${i + 1}`;
     const parts = line.includes('\t') ? line.split('\t').map((part) => part.trim()) : line.trim().split(/ +/);
-    const isPair = parts.length === 2 && parts.every((name) => numberOf(name) !== undefined);
-    if (line.startsWith('#') && !isPair) continue;
-    const [first, second] = parts;
-    if (parts.length !== 2 || first === undefined || second === undefined || first === '' || second === '') {
+    const found = parts.map(numberOf);
+    if (line.startsWith('#') && (parts.length !== 2 || found.includes(undefined))) continue;
+    if (parts.length !== 2 || parts.includes('')) {
       throw new MatchSetError(
         'bad_pairs',
         `${where}: "${line.trim()}" is not a pair; write two names with a space between them (a tab if names contain spaces)`,
       );
     }
-    const [a, b] = [first, second].map((name) => {
-      const found = numberOf(name);
-      if (found !== undefined) return found;
+    const unknown = parts.find((_, at) => found[at] === undefined);
+    if (unknown !== undefined) {
       const known = names.slice(0, MAX_SHOWN).join(', ');
       throw new MatchSetError(
         'bad_pairs',
-        `${where}: there is no image "${name}"; names are paths relative to the images, such as ${known}`,
+        `${where}: there is no image "${unknown}"; names are paths relative to the images, such as ${known}`,
       );
-    }) as [number, number];
-    if (a === b) throw new MatchSetError('bad_pairs', `${where}: "${first}" is paired with itself; name two images`);
+    }
+    const [a, b] = found as [number, number];
+    if (a === b) throw new MatchSetError('bad_pairs', `${where}: "${parts[0]}" is paired with itself; name two images`);
     pairs.push({ a, b });
   }
   if (pairs.length > 0) return distinctPairs(pairs);
