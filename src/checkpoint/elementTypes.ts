@@ -1,6 +1,9 @@
 import { float16ToFloat32 } from '../tensor/float16.js';
 
-/** Element types of checkpoints, with PyTorch's names. */
+/**
+ * Element types of checkpoints, with PyTorch's names. Of those that are not converted to float32, the sizes are needed all the same:
+ * a file with the weights of a model may have any others beside them.
+ */
 export type ElementType =
   | 'float64'
   | 'float32'
@@ -8,16 +11,27 @@ export type ElementType =
   | 'bfloat16'
   | 'float8_e4m3fn'
   | 'float8_e5m2'
+  | 'float8_e4m3fnuz'
+  | 'float8_e5m2fnuz'
+  | 'float8_e8m0fnu'
+  | 'float6_e2m3'
+  | 'float6_e3m2'
+  | 'float4_e2m1'
+  | 'float4_e2m1fn_x2'
   | 'int64'
   | 'int32'
   | 'int16'
   | 'int8'
+  | 'uint64'
+  | 'uint32'
+  | 'uint16'
   | 'uint8'
   | 'bool'
+  | 'complex32'
   | 'complex64'
   | 'complex128';
 
-/** Bytes per element. */
+/** Bytes per element; less than 1 for packed ones. */
 export const elementWidth: Readonly<Record<ElementType, number>> = {
   float64: 8,
   float32: 4,
@@ -25,12 +39,23 @@ export const elementWidth: Readonly<Record<ElementType, number>> = {
   bfloat16: 2,
   float8_e4m3fn: 1,
   float8_e5m2: 1,
+  float8_e4m3fnuz: 1,
+  float8_e5m2fnuz: 1,
+  float8_e8m0fnu: 1,
+  float6_e2m3: 0.75,
+  float6_e3m2: 0.75,
+  float4_e2m1: 0.5,
+  float4_e2m1fn_x2: 1,
   int64: 8,
   int32: 4,
   int16: 2,
   int8: 1,
+  uint64: 8,
+  uint32: 4,
+  uint16: 2,
   uint8: 1,
   bool: 1,
+  complex32: 4,
   complex64: 8,
   complex128: 16,
 };
@@ -62,7 +87,10 @@ const float8Tables = {
     }),
 };
 
-/** Converts elements (little-endian) to float32; undefined for types other than real floating-point numbers. */
+/** The types that toFloat32 converts, for messages. */
+export const CONVERTED_TYPES = 'float64, float32, float16, bfloat16, float8_e4m3fn and float8_e5m2';
+
+/** Converts elements (little-endian) to float32; undefined for types other than CONVERTED_TYPES. */
 export function toFloat32(type: ElementType, bytes: Uint8Array): Float32Array | undefined {
   const { buffer, byteOffset } = aligned(bytes, elementWidth[type]);
   const count = bytes.byteLength / elementWidth[type];

@@ -5,7 +5,21 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { memorySource } from '../../test/support/memorySource.js';
-import { call, dict, global, int, none, rebuilt, storage, str, tuple } from '../../test/support/pickles.js';
+import {
+  call,
+  dict,
+  global,
+  int,
+  none,
+  type Pickled,
+  rebuilt,
+  recall,
+  remember,
+  remembered,
+  storage,
+  str,
+  tuple,
+} from '../../test/support/pickles.js';
 import { storedZip } from '../../test/support/storedZip.js';
 import { float32Bytes, legacyTorchFile, stateDict, torchFile } from '../../test/support/torchFile.js';
 import { encodeSafetensors } from '../tensor/safetensors.js';
@@ -45,7 +59,7 @@ describe('files of PyTorch', () => {
         }
         await assert.rejects(
           checkpoint.read('counter'),
-          fileError(/"counter" has the type int64; only floating-point/),
+          fileError(/"counter" has the type int64; read are float64, float32/),
         );
         await assert.rejects(checkpoint.read('absent'), fileError(/contains no tensor "absent"/));
       } finally {
@@ -126,6 +140,43 @@ describe('files of PyTorch', () => {
     await refuses(torchFile(alone, { 0: float32Bytes(1) }), /a single tensor/);
   });
 
+  it('are read or rejected at once, however large their contents are when each reference is followed', async () => {
+    const one = rebuilt(storage('FloatStorage', '0', 1), { shape: [1] });
+    const file = (saved: Pickled) => torchFile(saved, { 0: float32Bytes(1) });
+    const keys = (count: number, value: Pickled) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, value]));
+    // A dict of 2,000 names for one tensor, under 1,000 keys: two million names in 60 kB.
+    const inner = Buffer.concat([dict({ first: remembered(one, 1), ...keys(2000, recall(1)) }), remember(2)]);
+    await refuses(file(dict({ model: inner, ...keys(1000, recall(2)) })), /names more than 100000 tensors/);
+    const few = await open(file(dict({ model: inner, ...keys(3, recall(2)) })));
+    assert.equal(few.tensors.size, 4 * 2001);
+    // Nested pairs: 2^200 leaves if written out.
+    const pairs = Array.from({ length: 200 }, (_, depth) =>
+      Buffer.concat([
+        recall(depth),
+        recall(depth),
+        Buffer.from('\x86', 'latin1'),
+        remember(depth + 1),
+        Buffer.from('0'),
+      ]),
+    );
+    const nested = Buffer.concat([remembered(str('x'), 0), Buffer.from('0'), ...pairs]);
+    const nestedKey = Buffer.concat([nested, Buffer.from('}('), recall(200), none, Buffer.from('u')]);
+    await refuses(file(nestedKey), /no weights: its keys are a tuple or list; weights/);
+    const nestedId = Buffer.concat([nested, Buffer.from('('), recall(200), Buffer.from('tQ')]);
+    await refuses(file(nestedId), /refers to a tuple or list, not to a storage/);
+    // A million dimensions, which any number of tensors could share.
+    const long = tuple(...Array.from({ length: 100_000 }, () => Buffer.from('K\x01', 'latin1')));
+    await refuses(
+      file(
+        dict({
+          w: call(global('torch._utils', '_rebuild_tensor_v2'), storage('FloatStorage', '0', 1), int(0), long, long),
+        }),
+      ),
+      /has 100000 dimensions; the maximum is 64/,
+    );
+  });
+
   it('with a missing storage are rejected', () =>
     refuses(
       torchFile(stateDict({ w: rebuilt(storage('FloatStorage', '7', 1), { shape: [1] }) }), {}),
@@ -184,6 +235,26 @@ describe('safetensors files', () => {
     assert.deepEqual([...(await checkpoint.read('a')).data], [1, -2, 2 ** -9, 448]);
     assert.deepEqual(await checkpoint.read('b'), tensor('float32', [2, 2], Float32Array.of(1, -2, 2 ** -16, 57344)));
     assert.deepEqual([...(await checkpoint.read('c')).data], [-1]);
+  });
+
+  it('may have tensors of types that are not floating-point numbers, or that we cannot convert, beside the weights', async () => {
+    const sizes = { U16: 2, U32: 4, U64: 8, C64: 8, F8_E8M0: 1, F6_E2M3: 0.75, F4: 0.5 };
+    let at = 0;
+    const entries = Object.entries({ F32: 4, ...sizes }).map(([dtype, bytes]) => {
+      const start = at;
+      at += 4 * bytes;
+      return [dtype, { dtype, shape: [4], data_offsets: [start, at] }] as const;
+    });
+    const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const data = Buffer.alloc(at);
+    data.set(float32Bytes(1, 2, 3, 4));
+    const checkpoint = await open(Buffer.concat([length, header, data]));
+    assert.deepEqual([...(await checkpoint.read('F32')).data], [1, 2, 3, 4]);
+    for (const dtype of Object.keys(sizes)) {
+      await assert.rejects(checkpoint.read(dtype), fileError(/has the type \w+; read are float64, /), dtype);
+    }
   });
 
   it('with a header of 2^60 bytes are rejected immediately', async () => {

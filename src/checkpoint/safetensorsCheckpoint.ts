@@ -3,7 +3,7 @@ import { tensor } from '../tensor/tensor.js';
 import type { ByteSource } from './byteSource.js';
 import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoint.js';
 import { CheckpointFileError } from './checkpointFileError.js';
-import { type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
+import { CONVERTED_TYPES, type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
 
 /** safetensors files of any writer, which may have more element types than our own files. Tensors are read one at a time. */
 
@@ -14,12 +14,22 @@ const typeCodes: Readonly<Record<string, ElementType>> = {
   BF16: 'bfloat16',
   F8_E4M3: 'float8_e4m3fn',
   F8_E5M2: 'float8_e5m2',
+  F8_E4M3FNUZ: 'float8_e4m3fnuz',
+  F8_E5M2FNUZ: 'float8_e5m2fnuz',
+  F8_E8M0: 'float8_e8m0fnu',
+  F6_E2M3: 'float6_e2m3',
+  F6_E3M2: 'float6_e3m2',
+  F4: 'float4_e2m1',
   I64: 'int64',
   I32: 'int32',
   I16: 'int16',
   I8: 'int8',
+  U64: 'uint64',
+  U32: 'uint32',
+  U16: 'uint16',
   U8: 'uint8',
   BOOL: 'bool',
+  C64: 'complex64',
 };
 const dtypes = new Map(
   Object.entries(typeCodes).map(([code, type]) => [code, { dtype: type, width: elementWidth[type] }]),
@@ -54,9 +64,7 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
         }
         const values = toFloat32(place.dtype, await source.read(dataStart + place.start, place.end - place.start));
         if (values === undefined) {
-          throw new CheckpointFileError(
-            `${file}: "${key}" has the type ${place.dtype}; only floating-point numbers are supported`,
-          );
+          throw new CheckpointFileError(`${file}: "${key}" has the type ${place.dtype}; read are ${CONVERTED_TYPES}`);
         }
         return tensor('float32', place.shape, values);
       },

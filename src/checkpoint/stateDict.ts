@@ -1,4 +1,5 @@
 import { CheckpointFileError } from './checkpointFileError.js';
+import { shortText, shownValue } from './pickledValue.js';
 import { PlainObject } from './pickleMachine.js';
 import { TorchTensor } from './torchObjects.js';
 
@@ -6,6 +7,12 @@ import { TorchTensor } from './torchObjects.js';
 
 /** Keys under which training scripts save the weights of a model, the most likely first. */
 const MODEL_KEYS = ['model', 'state_dict', 'model_state_dict', 'model_state', 'net', 'network', 'module', 'backbone'];
+
+/**
+ * Maximum number of names. The dicts of a pickle may share their tensors, or be one dict under many keys: the product of both
+ * numbers would be without a limit otherwise. Checkpoints have some hundreds, with optimizer states some thousands.
+ */
+const MAX_TENSORS = 100_000;
 
 export interface StateDict {
   /**
@@ -17,23 +24,33 @@ export interface StateDict {
   readonly facts: Readonly<Record<string, number | string>>;
 }
 
-function namedTensors(value: unknown): Map<string, TorchTensor> {
+/** The tensors of a dict. */
+function namedTensors(value: unknown): ReadonlyMap<string, TorchTensor> {
   const tensors = new Map<string, TorchTensor>();
   if (!(value instanceof Map)) return tensors;
-  for (const [key, entry] of value)
-    if (typeof key === 'string' && entry instanceof TorchTensor) tensors.set(key, entry);
+  for (const [key, entry] of value) {
+    if (typeof key !== 'string' || !(entry instanceof TorchTensor)) continue;
+    if (tensors.size === MAX_TENSORS) return tooMany();
+    tensors.set(key, entry);
+  }
   return tensors;
 }
 
+function tooMany(): never {
+  throw new CheckpointFileError(`it names more than ${MAX_TENSORS} tensors`);
+}
+
 function keysOf(value: Map<unknown, unknown>): string {
-  const keys = [...value.keys()].slice(0, 12).map(String);
+  const keys = [...value.keys()]
+    .slice(0, 12)
+    .map((key) => (typeof key === 'string' ? shortText(key) : shownValue(key)));
   return keys.length === 0 ? 'nothing' : `${keys.join(', ')}${value.size > keys.length ? ', ...' : ''}`;
 }
 
 /**
  * Finds the weights: the tensors of the saved dict itself, or of the dict under one of the usual keys. The tensors of other dicts
  * are added with a prefix.
- * @throws CheckpointFileError if there are none, with a description of the contents of the file.
+ * @throws CheckpointFileError if there are none, with a description of the contents of the file, or more than MAX_TENSORS.
  */
 export function findStateDict(saved: unknown): StateDict {
   if (saved instanceof TorchTensor)
@@ -48,13 +65,24 @@ export function findStateDict(saved: unknown): StateDict {
     if (typeof value === 'number' && Number.isFinite(value)) facts[key] = value;
     if (typeof value === 'string' && value.length <= 200) facts[key] = value;
   }
-  const main = MODEL_KEYS.find((key) => namedTensors(saved.get(key)).size > 0);
-  const tensors = main === undefined ? namedTensors(saved) : namedTensors(saved.get(main));
+  // One dict may stand under any number of keys: each is searched once.
+  const searched = new Map<unknown, ReadonlyMap<string, TorchTensor>>();
+  const tensorsOf = (value: unknown): ReadonlyMap<string, TorchTensor> => {
+    const known = searched.get(value) ?? namedTensors(value);
+    if (value instanceof Map) searched.set(value, known);
+    return known;
+  };
+  const main = MODEL_KEYS.find((key) => tensorsOf(saved.get(key)).size > 0);
+  const tensors = new Map(main === undefined ? namedTensors(saved) : tensorsOf(saved.get(main)));
+  let named = tensors.size;
   for (const [dict, value] of saved) {
     if (typeof dict !== 'string' || dict === main) continue;
-    for (const [key, found] of namedTensors(value)) {
+    const found = tensorsOf(value);
+    named += found.size;
+    if (named > MAX_TENSORS) tooMany();
+    for (const [key, tensor] of found) {
       const name = `${dict}/${key}`;
-      if (!tensors.has(name)) tensors.set(name, found);
+      if (!tensors.has(name)) tensors.set(name, tensor);
     }
   }
   if (tensors.size > 0) return { tensors, facts };

@@ -8,7 +8,7 @@ export interface StridedView {
 }
 
 /** The limit of PyTorch. */
-const MAX_DIMENSIONS = 64;
+export const MAX_DIMENSIONS = 64;
 
 /** Computes the strides of a row-major tensor, in elements. */
 export function contiguousStrides(shape: readonly number[]): number[] {

@@ -2,6 +2,7 @@ import type { ByteSource } from './byteSource.js';
 import type { Checkpoint } from './checkpoint.js';
 import { CheckpointFileError } from './checkpointFileError.js';
 import { elementWidth } from './elementTypes.js';
+import { shownValue } from './pickledValue.js';
 import { unpickle } from './pickleMachine.js';
 import { findStateDict } from './stateDict.js';
 import { storageOfId, type TorchStorage, torchGlobals } from './torchObjects.js';
@@ -40,7 +41,7 @@ async function locateStorages(
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
     if (typeof key !== 'string' || storage === undefined || places.has(key)) {
       throw new CheckpointFileError(
-        `${file}: it lists the storage ${JSON.stringify(String(key))} twice, or no tensor refers to it`,
+        `${file}: it lists the storage ${shownValue(key)} twice, or no tensor refers to it`,
       );
     }
     const head = await source.read(at, 8);
@@ -86,7 +87,7 @@ export async function openTorchLegacy(source: ByteSource): Promise<Checkpoint> {
   const protocol = next();
   if (protocol !== PROTOCOL)
     throw new CheckpointFileError(
-      `${file}: protocol ${String(protocol)} of torch.save is not supported, only ${PROTOCOL}`,
+      `${file}: protocol ${shownValue(protocol)} of torch.save is not supported, only ${PROTOCOL}`,
     );
   const machine = next();
   if (!(machine instanceof Map) || machine.get('little_endian') !== true) {

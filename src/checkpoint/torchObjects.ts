@@ -1,9 +1,13 @@
 import { CheckpointFileError } from './checkpointFileError.js';
 import { type ElementType, elementWidth } from './elementTypes.js';
+import { shownValue } from './pickledValue.js';
 import { PickleGlobal, PlainObject } from './pickleMachine.js';
-import { contiguousStrides, type StridedView, viewProblem } from './stridedView.js';
+import { contiguousStrides, MAX_DIMENSIONS, type StridedView, viewProblem } from './stridedView.js';
 
 /** Objects that torch.save writes, and the allowed Python names of its pickles. */
+
+/** Maximum characters of the key of a storage, which is a number or, in files before PyTorch 1.6, an address. */
+const MAX_KEY_CHARS = 100;
 
 /** A storage: a flat array of elements, of which a pickle contains only the key. */
 export interface TorchStorage {
@@ -78,15 +82,14 @@ function isCount(value: unknown): value is number {
  */
 export function storageOfId(id: unknown): TorchStorage {
   if (!Array.isArray(id) || id[0] !== 'storage') {
-    const kind = Array.isArray(id) && typeof id[0] === 'string' ? id[0] : typeof id;
     return fail(
-      `it refers to ${JSON.stringify(kind)}, not to a storage; it contains a whole module: save its state_dict()`,
+      `it refers to ${shownValue(Array.isArray(id) && typeof id[0] === 'string' ? id[0] : id)}, not to a storage; it contains a whole module: save its state_dict()`,
     );
   }
   const [, storageClass, key, , elements, view] = id as unknown[];
   if (!(storageClass instanceof StorageClass)) fail('the class of a storage is not one of torch');
-  if (typeof key !== 'string') return fail('a storage has no key');
-  if (!isCount(elements)) return fail(`storage ${key} has ${String(elements)} elements`);
+  if (typeof key !== 'string' || key.length > MAX_KEY_CHARS) return fail(`the key of a storage is ${shownValue(key)}`);
+  if (!isCount(elements)) return fail(`storage ${key} has ${shownValue(elements)} elements`);
   const { type } = storageClass as StorageClass;
   if (view === undefined || view === null) return { key, type, elements, offset: 0 };
   const [, offset, viewed] = Array.isArray(view) ? (view as unknown[]) : [];
@@ -100,8 +103,11 @@ function isStorage(value: unknown): value is TorchStorage {
 }
 
 function integers(value: unknown): number[] {
-  if (!Array.isArray(value) || !value.every(isCount))
-    return fail('sizes, strides and offset must be non-negative integers');
+  if (!Array.isArray(value)) return fail('the sizes or strides of a tensor are not a tuple');
+  // Before anything goes over them: a pickle may use one long tuple for any number of tensors.
+  if (value.length > MAX_DIMENSIONS)
+    return fail(`a tensor has ${value.length} dimensions; the maximum is ${MAX_DIMENSIONS}`);
+  if (!value.every(isCount)) return fail('sizes, strides and offset must be non-negative integers');
   return [...value];
 }
 

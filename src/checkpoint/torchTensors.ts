@@ -1,7 +1,7 @@
 import { tensor } from '../tensor/tensor.js';
 import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoint.js';
 import { CheckpointFileError } from './checkpointFileError.js';
-import { elementWidth, toFloat32 } from './elementTypes.js';
+import { CONVERTED_TYPES, elementWidth, toFloat32 } from './elementTypes.js';
 import { gather, isContiguous, viewSpan } from './stridedView.js';
 import type { TorchStorage, TorchTensor } from './torchObjects.js';
 
@@ -38,9 +38,7 @@ export function torchCheckpoint(
       const bytes = span === 0 ? new Uint8Array(0) : await readStorage(storage, start, span * width);
       const values = toFloat32(type, bytes);
       if (values === undefined)
-        throw new CheckpointFileError(
-          `${name}: "${key}" has the type ${type}; only floating-point numbers are supported`,
-        );
+        throw new CheckpointFileError(`${name}: "${key}" has the type ${type}; read are ${CONVERTED_TYPES}`);
       return tensor('float32', view.shape, isContiguous(view) ? values : gather(view, values));
     },
   };

@@ -295,7 +295,12 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
   // Shards without images have a record alone.
   for (const range of todo) {
     if (range.first < range.end) continue;
-    await writeRecord(out, { ...range, rows: {}, failed: 0, files: [] }, shards);
+    const lock = await lockShard(lockPath(out, range.shard, shards), note, { signal });
+    try {
+      await writeRecord(out, { ...range, rows: {}, failed: 0, files: [] }, shards);
+    } finally {
+      await lock.release();
+    }
     done++;
   }
   const { images: counted, failed } = await ownCounts(out, mine, shards);

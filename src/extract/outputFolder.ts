@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,7 +6,7 @@ import { makeFolder, writeOutput } from '../files/output.js';
 import { syncPath } from '../files/syncedFile.js';
 import { ExtractError } from './extractError.js';
 import { shardName } from './shardPlan.js';
-import { writeStaged } from './stagedFile.js';
+import { removeLeftovers, temporaryOf, writeStaged } from './stagedFile.js';
 
 /**
  * The output folder:
@@ -124,17 +123,18 @@ export async function readRecord(out: string, shard: number, shards: number): Pr
   return record;
 }
 
-/** Writes the record of a shard whose files are in their places. @throws OutputError */
+/** Writes the record of a shard whose files are in their places. The caller holds the lock of the shard. @throws OutputError */
 export function writeRecord(out: string, record: ShardRecord, shards: number): Promise<void> {
   return writeStaged(out, recordPath(record.shard, shards), `${JSON.stringify(record)}\n`);
 }
 
-/** Writes or removes the list of a shard's failed images. @throws OutputError */
+/** Writes or removes the list of a shard's failed images. The caller holds the lock of the shard. @throws OutputError */
 export async function writeFailed(out: string, shard: number, shards: number, lines: readonly string[]): Promise<void> {
   const path = failedPath(shard, shards);
   if (lines.length > 0) return writeStaged(out, path, lines.map((line) => `${line}\n`).join(''));
   // An image that failed in an interrupted attempt can be readable now.
   await rm(join(out, path), { force: true });
+  await removeLeftovers(join(out, path), Number.NEGATIVE_INFINITY);
 }
 
 const shown = (value: unknown): string =>
@@ -162,7 +162,7 @@ const WITHOUT_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSU
 
 /** Creates a file that must not exist, whole or not at all. @returns whether it was created */
 async function createWhole(path: string, content: string): Promise<boolean> {
-  const temporary = `${path.replace(/([^/\\]+)$/, '.$1')}.${randomUUID()}.new`;
+  const temporary = temporaryOf(path);
   const file = await open(temporary, 'wx');
   try {
     await file.writeFile(content);
@@ -268,8 +268,8 @@ export async function summarise(out: string, manifest: ExtractManifest): Promise
         .filter(({ failed }) => failed > 0)
         .map(({ shard }) => readFile(join(out, failedPath(shard, shards)), 'utf8').catch(() => '')),
     );
-    await writeStaged(out, FAILED, lists.join(''));
-    await writeStaged(out, MANIFEST, `${JSON.stringify(summary, null, 2)}\n`);
+    await writeStaged(out, FAILED, lists.join(''), true);
+    await writeStaged(out, MANIFEST, `${JSON.stringify(summary, null, 2)}\n`, true);
     if ((await finishedShards(out, shards)).length === records.length) return summary;
   }
 }

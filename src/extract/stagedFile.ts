@@ -125,9 +125,13 @@ export async function stageFile(out: string, path: string, shared = false): Prom
   };
 }
 
-/** Writes a small file whole: beside its place, synced and renamed. Other processes may write it too. @throws OutputError */
-export async function writeStaged(out: string, path: string, content: string): Promise<void> {
-  const staged = await stageFile(out, path, true);
+/**
+ * Writes a small file whole: beside its place, synced and renamed.
+ * @param shared as for `stageFile`
+ * @throws OutputError
+ */
+export async function writeStaged(out: string, path: string, content: string, shared = false): Promise<void> {
+  const staged = await stageFile(out, path, shared);
   try {
     await staged.append(Buffer.from(content));
     await staged.finish();

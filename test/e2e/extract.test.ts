@@ -71,7 +71,7 @@ const local = (out: string, ...flags: string[]) => {
   return ['extract', ...fixed, ...flags];
 };
 const leftovers = async (out: string) =>
-  (await readdir(out, { recursive: true })).filter((name) => /\.(tmp|lock|new)$/.test(name));
+  (await readdir(out, { recursive: true })).filter((name) => /\.(tmp|lock)$/.test(name));
 
 function python<T>(code: string, ...args: string[]): T {
   const { status, stdout, stderr } = spawnSync(PYTHON, ['-c', code, ...args], { encoding: 'utf8' });
@@ -116,6 +116,10 @@ describe('vicregl extract in process', () => {
     await ended;
     // As after a kill between the two steps: a data set in its place, without the record of its shard.
     await rm(join(out, 'shards', 'shard_0.json'), { force: true });
+    // As after a kill while the record, or the list of failed images, was written.
+    for (const name of ['shard_0.json', 'shard_0.failed.jsonl']) {
+      await writeFile(join(out, 'shards', `.${name}.killed.tmp`), '{"shard":');
+    }
     const resumed = await vicreglInHost(...lance);
     assert.equal(resumed.code, 0, resumed.stderr);
     assert.deepEqual(

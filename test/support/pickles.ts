@@ -43,6 +43,15 @@ export function long(value: bigint): Pickled {
   return Buffer.concat([byte(0x8a, 16), bytes]);
 }
 
+/** Puts the value on top of the stack into the memo. */
+export const remember = (entry: number): Pickled => Buffer.concat([text('r'), uint32(entry)]);
+
+/** A value that is also put into the memo. */
+export const remembered = (value: Pickled, entry: number): Pickled => Buffer.concat([value, remember(entry)]);
+
+/** The value of an entry of the memo. */
+export const recall = (entry: number): Pickled => Buffer.concat([text('j'), uint32(entry)]);
+
 export const yes = byte(0x88);
 
 export const list = (...items: Pickled[]): Pickled => Buffer.concat([text(']('), ...items, text('e')]);
