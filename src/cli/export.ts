@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import type { FileContent } from '../files/syncedFile.js';
@@ -57,7 +57,7 @@ export function registerExport(program: Command): void {
     await requireFreePlace(flags.out, flags.force);
     const { checkpoint, config } = await loadRun(run, flags.checkpoint);
     const license = flags.license ?? config.license ?? UNKNOWN_LICENSE;
-    const name = basename(flags.out);
+    const name = basename(resolve(flags.out));
     const files = new Map<string, FileContent>();
     files.set('config.yaml', new TextEncoder().encode(stringify(config)));
     const environment = join(run, 'environment.json');

@@ -14,8 +14,8 @@ export interface BalancingOptions {
    */
   readonly loadBalancing?: 'round_robin' | 'pick_first';
   /**
-   * Calls that fail as UNAVAILABLE are sent again, at most twice, to the next replica. Default true. Streams of requests are not: their
-   * caller sends the unanswered items again.
+   * Calls that fail as UNAVAILABLE are sent again, at most twice, to the next replica. One whose connection is cut while its only
+   * response arrives starts over, once. Default true. Streams of requests are not sent again: their caller sends the unanswered items.
    */
   readonly retries?: boolean;
   /** Calls wait for a connection until their deadline, instead of failing while no replica can be reached. Default false. */

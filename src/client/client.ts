@@ -100,7 +100,10 @@ export interface Client {
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
   /** Resolves when the service can be reached. Default timeout: 10 s; Infinity: none. Rejects when the client is closed. */
   waitForReady(timeoutMs?: number): Promise<void>;
-  /** Closes the connection. Calls in flight are finished; later ones reject with `FAILED_PRECONDITION`. */
+  /**
+   * Closes the connection. Calls in flight are finished; later ones reject with `FAILED_PRECONDITION`. Resolves when the calls with one
+   * request have begun to be answered, or have failed: with `waitForReady`, at their deadline.
+   */
   close(): Promise<void>;
 }
 

@@ -12,10 +12,11 @@ import type { AnyDefinition } from '../proto/methods.js';
 import { isRetried } from './balancing.js';
 import { deadlineIn } from './deadline.js';
 import { type Phases, phasesIn } from './phases.js';
+import type { StartingCalls } from './startingCalls.js';
 import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 import { whenAborted } from './whenAborted.js';
-import { writeAll } from './writeAll.js';
+import { closeUnread, writeAll } from './writeAll.js';
 
 /** The three kinds of calls as promises and async iterables, over the calls of grpc-js. */
 
@@ -29,6 +30,8 @@ export interface CallDefaults {
   readonly retries: boolean;
   /** Aborted when the client is closed. */
   readonly closed: AbortSignal;
+  /** Calls with one request, added when they are made. A stream of requests may wait for its first one for any time. */
+  readonly starting: StartingCalls;
 }
 
 /** The metadata of a call; grpc-js takes only from there whether it waits for a connection. */
@@ -114,6 +117,7 @@ export function unary(client: Client, definition: AnyDefinition, defaults: CallD
         grpcOptions,
         settle,
       );
+      defaults.starting.add(call);
       call.once('metadata', () => {
         began = true;
       });
@@ -128,7 +132,8 @@ export function unary(client: Client, definition: AnyDefinition, defaults: CallD
     const phases = phasesOf(options);
     try {
       return await attempt(request, options, grpcOptions, phases).catch((error: ServiceError) => {
-        if (!defaults.retries || !isRetried(definition) || signal?.aborted || !wasCut(error)) throw error;
+        const over = signal?.aborted || defaults.closed.aborted;
+        if (!defaults.retries || !isRetried(definition) || over || !wasCut(error)) throw error;
         return attempt(request, options, grpcOptions, phases);
       });
     } finally {
@@ -178,6 +183,7 @@ export function serverStream(
       metadataOf(options, defaults),
       deadlineIn(deadlineMs),
     );
+    defaults.starting.add(call);
     readOneAhead(call);
     yield* messagesOf(call, options);
   };
@@ -192,14 +198,24 @@ export function duplexStream(
   const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (requests, options) {
     const { deadlineMs = Number.POSITIVE_INFINITY } = options;
-    checkStart(options, defaults);
-    const call = client().makeBidiStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      metadataOf(options, defaults),
-      deadlineIn(deadlineMs),
-    );
+    const start = () => {
+      checkStart(options, defaults);
+      const metadata = metadataOf(options, defaults);
+      return client().makeBidiStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        metadata,
+        deadlineIn(deadlineMs),
+      );
+    };
+    let call: ReturnType<typeof start>;
+    try {
+      call = start();
+    } catch (error) {
+      closeUnread(requests);
+      throw error;
+    }
     readOneAhead(call);
     const closed = new AbortController();
     let failure: { readonly error: unknown } | undefined;

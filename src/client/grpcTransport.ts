@@ -6,6 +6,7 @@ import { bool } from './bool.js';
 import { durationMs, MAX_DEADLINE_MS } from './deadline.js';
 import { closedError, duplexStream, serverStream, unary } from './grpcCalls.js';
 import { channelSecurity, type SecurityOptions } from './security.js';
+import { StartingCalls } from './startingCalls.js';
 import { traceContextInterceptor } from './traceContext.js';
 import { type AnyCall, methodCalls, type Transport } from './transport.js';
 import { uint32 } from './uint32.js';
@@ -79,11 +80,12 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   let streams: Client | undefined;
   const closing = new AbortController();
   const closed = closing.signal;
+  const starting = new StartingCalls();
   const streamClient = (): Client => {
     streams ??= open(channels.itemStreams);
     return streams;
   };
-  const defaults = { deadlineMs, waitForReady: bool('waitForReady', waitForReady), retries, closed };
+  const defaults = { deadlineMs, waitForReady: bool('waitForReady', waitForReady), retries, closed, starting };
   const calls = mapMethods<AnyCall>(VicreglService.service, {
     unary: (definition) => unary(client, definition, defaults),
     serverStream: (definition) => serverStream(client, definition, defaults),
@@ -95,6 +97,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
     waitForReady: async (timeoutMs) => untilReady(client, address, timeoutMs, closed),
     async close() {
       closing.abort();
+      await starting.none();
       client.close();
       streams?.close();
     },

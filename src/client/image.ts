@@ -1,5 +1,6 @@
 import type { Image } from '../proto/generated/vicregl/v1/Image.js';
 import { bool } from './bool.js';
+import { bytes, kindOf } from './bytes.js';
 import { protocolName } from './protocolNames.js';
 import { uint32Fields } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
@@ -65,10 +66,9 @@ const isEmpty = (value: unknown): boolean =>
 const isRaw = (value: unknown): value is RawPixels => has(value, ['rgb']);
 
 function notAnImage(value: unknown, field: string): VicreglError {
-  const what = Object.prototype.toString.call(value).slice('[object '.length, -1);
   return new VicreglError(
     'INVALID_ARGUMENT',
-    `${field}: a value of type ${what} is not an image; give the bytes of a file as Uint8Array, { width, height, rgb }, or ` +
+    `${field}: a value of type ${kindOf(value)} is not an image; give the bytes of a file as Uint8Array, { width, height, rgb }, or ` +
       `{ ${PLACED.join(', ')} }`,
   );
 }
@@ -78,7 +78,7 @@ function sourceOf(pixels: Pixels | undefined, field: string): Image {
   if (pixels instanceof Uint8Array) return { encoded: pixels };
   if (!isRaw(pixels)) throw notAnImage(pixels, field);
   const { width, height, rgb } = pixels;
-  return { raw: { ...uint32Fields(field, { width, height }), rgb } };
+  return { raw: { ...uint32Fields(field, { width, height }), rgb: bytes(`${field}.rgb`, rgb) } };
 }
 
 const resizeKinds = { shortestSide: 'shortest_side', fit: 'fit', native: 'native' } as const;

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { embedMessage } from './embedding.js';
 import { featuresMessage } from './features.js';
 import { imageMessage } from './image.js';
+import { sideMessage } from './matchInput.js';
 import { homographyMessage, matchingMessage } from './options.js';
 import { matchDistances, protocolName } from './protocolNames.js';
 
@@ -83,6 +84,49 @@ describe('requests of JavaScript callers', () => {
     assert.deepEqual(imageMessage({}, 'image'), {});
     const pixels = new ArrayBuffer(3) as unknown as Uint8Array;
     assert.throws(() => imageMessage({ pixels }, 'image'), { message: /^image\.pixels: a value of type ArrayBuffer/ });
+  });
+
+  it('with pixels or vectors of another type are INVALID_ARGUMENT, not cut to whole numbers', () => {
+    const unit = new Float32Array(3) as unknown as Uint8Array;
+    const size = { width: 1, height: 1 };
+    const grid = {
+      rows: 1,
+      columns: 1,
+      stride: 16,
+      cellToPixel: { scaleX: 16, scaleY: 16, offsetX: 0, offsetY: 0 },
+      firstRow: 0,
+      firstColumn: 0,
+    };
+    const wrong: [() => unknown, RegExp][] = [
+      [
+        () => imageMessage({ ...size, rgb: unit }, 'a'),
+        /^a\.rgb: a value of type Float32Array is not bytes; give a Uint8Array/,
+      ],
+      [() => imageMessage({ pixels: { ...size, rgb: unit } }, 'a'), /^a\.pixels\.rgb: /],
+      [() => featuresMessage(rgb, { pooling: [{ bitmap: { ...size, data: unit } }] }), /^pooling\[0\]\.bitmap\.data: /],
+      [
+        () => featuresMessage(rgb, { pooling: [{ png: 'x' as unknown as Uint8Array }] }),
+        /^pooling\[0\]\.png: a value of type String/,
+      ],
+      [
+        () =>
+          sideMessage(
+            { features: { data: new Float64Array(1) as unknown as Float32Array, shape: [1, 1, 1], grid } },
+            'b',
+          ),
+        /^b\.features\.data: a value of type Float64Array is not a Float32Array/,
+      ],
+    ];
+    for (const [act, message] of wrong) assert.throws(act, { code: 'INVALID_ARGUMENT', message });
+  });
+
+  it('of a side of a match store what is to be stored, and nothing else', () => {
+    const { image } = sideMessage({ image: rgb }, 'a');
+    assert.deepEqual(sideMessage({ image: rgb }, 'a'), { image, store: false });
+    assert.deepEqual(sideMessage({ image: rgb, store: false }, 'a'), { image, store: false });
+    assert.deepEqual(sideMessage({ image: rgb, store: true }, 'a'), { image, store: true });
+    const store = 'false' as unknown as boolean;
+    assert.throws(() => sideMessage({ image: rgb, store }, 'a'), { message: /^a\.store: false must be true or false/ });
   });
 
   it('with run lengths that are no uint32 are INVALID_ARGUMENT', () => {

@@ -1,4 +1,5 @@
 import type { PoolingRegion as PoolingRegionMessage } from '../proto/generated/vicregl/v1/PoolingRegion.js';
+import { bytes } from './bytes.js';
 import { uint32Fields, uint32List } from './uint32.js';
 
 /** A rectangle of the original image, given by its edges in pixels, which may be fractional. */
@@ -36,14 +37,15 @@ export type PoolingRegion =
 
 /**
  * The message of a region.
- * @throws VicreglError `INVALID_ARGUMENT` for a size or a run length that is not a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size or a run length that is not a uint32, and pixels that are not bytes.
  */
 export function regionMessage(region: PoolingRegion, field: string): PoolingRegionMessage {
   if ('box' in region) return { box: region.box };
-  if ('png' in region) return { mask: { png: region.png } };
+  if ('png' in region) return { mask: { png: bytes(`${field}.png`, region.png) } };
   if ('bitmap' in region) {
     const { width, height, data } = region.bitmap;
-    return { mask: { bitmap: { ...uint32Fields(`${field}.bitmap`, { width, height }), data } } };
+    const size = uint32Fields(`${field}.bitmap`, { width, height });
+    return { mask: { bitmap: { ...size, data: bytes(`${field}.bitmap.data`, data) } } };
   }
   const { width, height, counts } = region.runLengths;
   const size = uint32Fields(`${field}.runLengths`, { width, height });

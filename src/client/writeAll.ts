@@ -20,6 +20,17 @@ function unlessClosed<T>(work: Promise<T>, closed: AbortSignal): Promise<T | und
   });
 }
 
+/** Closes the requests of a call that is refused before it reads any. */
+export function closeUnread(requests: AsyncIterable<unknown>): void {
+  try {
+    requests[Symbol.asyncIterator]()
+      .return?.()
+      .catch(() => {});
+  } catch {
+    // Not iterable: the caller has the error of the call.
+  }
+}
+
 /**
  * Writes every request of a stream, each after the previous one has been sent, and ends the stream.
  * @param closed aborted when the call is over: nothing more is written, and the iteration is closed, also while it waits for its next

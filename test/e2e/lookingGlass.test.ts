@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
 import ts from 'typescript';
 import { type Client, createClient } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
@@ -135,6 +136,66 @@ describe('the looking glass', { skip }, () => {
         }
       }
     }
+    assert.deepEqual(problems, []);
+  });
+
+  test('a photograph is upright whatever the orientation and the format of its file', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    const [width, height] = [64, 32];
+    // Four colours, one in each quarter.
+    const rgb = new Uint8Array(width * height * 3).map((_, i) => {
+      const [channel, x, y] = [i % 3, Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
+      return [x < width / 2 ? 220 : 40, y < height / 2 ? 220 : 40, 128][channel]!;
+    });
+    const orientations = { webp: [1, 2, 3, 4, 5, 6, 7, 8], jpeg: [4, 6], png: [4, 6] };
+    for (const format of ['webp', 'jpeg', 'png'] as const) {
+      for (const orientation of orientations[format]) {
+        const file = await sharp(rgb, { raw: { width, height, channels: 3 } })
+          .withMetadata({ orientation })
+          .toFormat(format, { quality: 100, lossless: format === 'webp' })
+          .toBuffer();
+        const { data, info } = await sharp(file).autoOrient().removeAlpha().raw().toBuffer({ resolveWithObject: true });
+        const name = `${orientation}.${format}`;
+        await page.locator('input[type=file]').setInputFiles({ name, mimeType: `image/${format}`, buffer: file });
+        await page.getByText(name).first().waitFor();
+        await settled(page, /cells/);
+        await page.getByLabel('Map over photograph').fill('0');
+        const [ratio] = (await page.evaluate(
+          `[...document.querySelectorAll('.stage canvas')].map((c) => c.width / c.height)`,
+        )) as [number];
+        assert.equal(ratio > 1, info.width > info.height, name);
+        const differs = async (): Promise<string | undefined> => {
+          for (const [x, y] of [
+            [0.2, 0.2],
+            [0.8, 0.2],
+            [0.2, 0.8],
+          ] as const) {
+            const shown = await colourAt(page, 0, x, y);
+            const at = (Math.floor(y * info.height) * info.width + Math.floor(x * info.width)) * 3;
+            const near = shown.every((value, c) => Math.abs(value - data[at + c]!) <= 12);
+            if (!near) return `${name} at ${x}, ${y}: ${shown}, expected ${[...data.subarray(at, at + 3)]}`;
+          }
+          return undefined;
+        };
+        // The canvas is drawn after the slider has moved.
+        for (let tries = 0; tries < 50 && (await differs()) !== undefined; tries++) await page.waitForTimeout(20);
+        assert.equal(await differs(), undefined);
+        await page.getByRole('button', { name: `Remove ${name}` }).click();
+      }
+    }
+    assert.deepEqual(problems, []);
+  });
+
+  test('a file that the browser cannot show has the size of its map from the file', async (t) => {
+    const { page, problems, close } = await visit();
+    t.after(close);
+    const buffer = await sharp(photo('coffee.jpg')).withMetadata({ orientation: 6 }).tiff().toBuffer();
+    await page.locator('input[type=file]').setInputFiles({ name: 'coffee.tif', mimeType: 'image/tiff', buffer });
+    await tab(page, 'Norms');
+    await settled(page, /16 x 11 cells/);
+    await page.getByLabel('Detail').selectOption('coarse');
+    await settled(page, /8 x 5 cells/);
     assert.deepEqual(problems, []);
   });
 

@@ -122,6 +122,27 @@ test('calls of every kind on a closed client are FAILED_PRECONDITION', async (t)
   }, closed);
 });
 
+test('calls made before a client is closed are finished, also those of the same tick and during retries', async (t) => {
+  let [calls, refused] = [0, 2];
+  const client = await start(t, {
+    Embed: (_, done) => {
+      calls++;
+      if (refused-- > 0) done({ code: status.UNAVAILABLE, details: 'not yet' });
+      else setTimeout(() => done(null, answer), 50);
+    },
+  });
+  const made = [client.embed(image), client.embed(image)];
+  const closing = client.close();
+  await assert.rejects(client.embed(image), { code: 'FAILED_PRECONDITION' });
+  for (const { vector } of await Promise.all(made)) assert.equal(vector.length, 1);
+  await closing;
+  assert.equal(calls, 4);
+  const unreachable = createClient({ address: await deadAddress() });
+  const failed = assert.rejects(unreachable.embed(image), { code: 'UNAVAILABLE' });
+  await unreachable.close();
+  await failed;
+});
+
 test('an address or authority that cannot be used is INVALID_ARGUMENT', async () => {
   for (const address of ['', undefined as unknown as string]) {
     assert.throws(() => createClient({ address }), {
@@ -153,6 +174,24 @@ describe('the source of a stream', () => {
       break;
     }
     await until(() => source.destroyed);
+  });
+
+  test('is destroyed when the call is refused before it reads any item', async (t) => {
+    const client = await start(t, { EmbedStream: echo });
+    const refusedBy = async (options: { signal?: AbortSignal; deadlineMs?: number }, code: string) => {
+      const source = Readable.from([{ id: '0', image }]);
+      await assert.rejects(
+        async () => {
+          for await (const _ of client.embedStream(source, options)) assert.fail('an answer');
+        },
+        { code },
+      );
+      assert.ok(source.destroyed);
+    };
+    await refusedBy({ signal: AbortSignal.abort() }, 'CANCELLED');
+    await refusedBy({ deadlineMs: Number.NaN }, 'INVALID_ARGUMENT');
+    await client.close();
+    await refusedBy({}, 'FAILED_PRECONDITION');
   });
 
   test('is closed when the call fails while it waits for its next item', async (t) => {

@@ -88,12 +88,17 @@ export function CropEditor({ photo, crops, onCrop }: CropEditorProps) {
           class="drawing"
           aria-hidden="true"
           onPointerDown={(event) => {
+            // Other buttons open menus, and a second finger begins a gesture.
+            if (!event.isPrimary || event.button !== 0) return;
             event.currentTarget.setPointerCapture(event.pointerId);
             start.current = pixel(event);
           }}
           onPointerMove={onMove}
           onPointerUp={(event) => {
             onMove(event);
+            start.current = undefined;
+          }}
+          onPointerCancel={() => {
             start.current = undefined;
           }}
         >

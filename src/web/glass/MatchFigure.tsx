@@ -20,6 +20,8 @@ interface MatchFigureProps {
 
 /** Units of the drawing: the length that both pictures have in common, and the gap between them. */
 const COMMON = 500;
+/** Longest side of one, also of a panorama: browsers draw nothing on larger canvases. */
+const LONGEST = 4000;
 const GAP = 24;
 const NARROW = 560;
 /** Dark lines are drawn under all yellow ones, so that pairs show on bright photographs too. */
@@ -41,7 +43,7 @@ function viewOf({ photo, crop }: Side, grid: GridJson | undefined): Rectangle {
 function placed(side: Side, grid: GridJson | undefined, left: number, top: number, stacked: boolean): Placed {
   const view = viewOf(side, grid);
   const flip = side.crop?.flip ?? false;
-  const scale = COMMON / (stacked ? view.width : view.height);
+  const scale = Math.min(COMMON / (stacked ? view.width : view.height), LONGEST / Math.max(view.width, view.height));
   return {
     ...{ left, top, view, flip, scale },
     width: view.width * scale,
@@ -72,7 +74,8 @@ export function MatchFigure(props: MatchFigureProps) {
   }, []);
   const a = placed(sides[0], grids?.[0], 0, 0, stacked);
   const b = placed(sides[1], grids?.[1], stacked ? 0 : a.width + GAP, stacked ? a.height + GAP : 0, stacked);
-  const [width, height] = [Math.round(b.left + b.width), Math.round(b.top + b.height)];
+  const width = Math.round(Math.max(a.width, b.left + b.width));
+  const height = Math.round(Math.max(a.height, b.top + b.height));
   const matrix = homography?.matrix?.length === 9 ? homography.matrix : undefined;
   const viewKey = JSON.stringify([a.view, a.flip, b.view, b.flip]);
   // The key stands for the places.

@@ -16,9 +16,9 @@ export interface CellIndex {
   readonly column: number;
 }
 
-/** Size in pixels of a photograph, by what is known: the browser's picture, else the service's answer. */
-export function sizeOf({ bitmap }: Photo, grid?: GridJson): Size {
-  if (bitmap) return { width: bitmap.width, height: bitmap.height };
+/** Size in pixels of a photograph, by what is known: of its file, else of the service's answer. */
+export function sizeOf({ size }: Photo, grid?: GridJson): Size {
+  if (size) return { width: size.width, height: size.height };
   return { width: grid?.originalWidth || 1, height: grid?.originalHeight || 1 };
 }
 

@@ -1,4 +1,4 @@
-import { type Detail, fitOf, type Size, sizeOf } from './geometry.js';
+import { type Detail, fitOf, type Size } from './geometry.js';
 import type {
   CropRequest,
   EmbedRequest,
@@ -46,7 +46,7 @@ export function imageRequest(
   model: ModelJson | undefined,
   crop?: CropRequest,
 ): ImageRequest {
-  const size: Size | undefined = crop ?? (photo.bitmap && sizeOf(photo));
+  const size: Size | undefined = crop ?? photo.size;
   const fit = size && fitOf(size, detail, model ?? {});
   return { encoded: photo, ...(fit && { fit }), ...(crop && { crop: cropField(crop) }) };
 }
