@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -102,4 +102,44 @@ test('errors for damaged or truncated archives name the archive and the position
   huge[124] = 0x90; // the marker of a base-256 number, here larger than any archive
   refused(huge, /bad header at byte 0/);
   refused(bytes.subarray(0, last.offset + last.size - 1), /it ends inside \S+; create or download it again/);
+});
+
+test('a name may contain newlines and text that looks like an attribute', async () => {
+  const names = ['a\nb.jpg', '30 path=other.jpg\n', 'c\n11 size=0\nd.jpg'];
+  const folder = join(root, 'newlines');
+  await mkdir(folder);
+  for (const [i, name] of names.entries()) await writeFile(join(folder, name), `content ${i}`);
+  await symlink(names[0]!, join(folder, 'link'));
+  for (const format of ['posix', 'gnu']) {
+    const path = join(root, `newlines-${format}.tar`);
+    // Extended attributes for every member, also those that do not need them.
+    const pax = format === 'posix' ? ['--pax-option=comment:=x'] : [];
+    execFileSync('tar', [`--format=${format}`, ...pax, '-cf', path, '-C', folder, '.']);
+    const expected = Object.fromEntries(names.map((name, i) => [name, `content ${i}`]));
+    assert.deepEqual(walk(memoryBytes(await readFile(path))), { ...expected, link: 'content 0' }, format);
+  }
+});
+
+test('names have no empty parts and no dots, also those that lead out of the archive', async () => {
+  const folder = join(root, 'dots', 'in');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'file'), 'content');
+  const written = [
+    'x//z.jpg',
+    './a/./b.jpg',
+    'a/../c.jpg',
+    '/root/d.jpg',
+    '../../out/e.jpg',
+    'a/../../f.jpg',
+    'g...jpg',
+  ];
+  const found: string[] = [];
+  for (const [i, name] of written.entries()) {
+    const path = join(root, 'dots', `${i}.tar`);
+    execFileSync('tar', ['-P', '--transform', `s|.*|${name}|`, '-cf', path, '-C', folder, 'file']);
+    const [[only, content]] = Object.entries(walk(memoryBytes(await readFile(path)))) as [[string, string]];
+    assert.equal(content, 'content');
+    found.push(only);
+  }
+  assert.deepEqual(found, ['x/z.jpg', 'a/b.jpg', 'c.jpg', 'root/d.jpg', 'out/e.jpg', 'f.jpg', 'g...jpg']);
 });

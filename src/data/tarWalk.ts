@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
-import { Header, type HeaderData, Pax } from 'tar';
+import { Header, type HeaderData } from 'tar';
 import { DataError } from './dataError.js';
+import { paxAttributes } from './paxAttributes.js';
 import { TAR_BLOCK } from './sourceIndex.js';
 
 /** Bytes with random access. */
@@ -12,7 +13,7 @@ export interface ByteSource {
 
 /** A file or link in an archive. */
 export interface TarMember {
-  /** Path separated by /, without a leading ./ or /. */
+  /** Path separated by /, without a leading /, empty parts or dots. */
   readonly name: string;
   /** First byte of the content, a multiple of TAR_BLOCK; for a link, that of its target. */
   readonly offset: number;
@@ -79,8 +80,10 @@ function normalizePath(path: string): string | undefined {
   return parts.join('/');
 }
 
-/** Key of a member: its path in the form of resolved link targets. */
-const keyOf = ({ name }: Entry): string => normalizePath(name) ?? name;
+/** Name of a member, in the form of resolved link targets; of a path outside the root, what follows its last dots, as tar unpacks it. */
+function memberName(path: string): string {
+  return normalizePath(path) ?? normalizePath(path.slice(path.lastIndexOf('../') + 3)) ?? path;
+}
 
 /** Resolves a link within the archive, including links to folders and links to links. */
 function resolveLink(members: ReadonlyMap<string, Entry>, entry: Entry): Entry | undefined {
@@ -118,7 +121,7 @@ export function* tarMembers(archive: ByteSource, path: string): Generator<TarMem
   const members = new Map<string, Entry>();
   let all: ReadonlyMap<string, Entry> | undefined;
   for (const entry of tarEntries(archive, path)) {
-    members.set(keyOf(entry), entry);
+    members.set(entry.name, entry);
     if (entry.link === undefined) {
       yield entry;
       continue;
@@ -126,7 +129,7 @@ export function* tarMembers(archive: ByteSource, path: string): Generator<TarMem
     let target = resolveLink(members, entry);
     if (target === undefined && entry.link.to !== undefined) {
       // The target may be a later member. All headers are read only once for this.
-      all ??= new Map([...tarEntries(archive, path)].map((one) => [keyOf(one), one]));
+      all ??= new Map([...tarEntries(archive, path)].map((one) => [one.name, one]));
       target = resolveLink(all, entry);
     }
     yield target === undefined
@@ -168,21 +171,26 @@ function* tarEntries(archive: ByteSource, path: string): Generator<Entry> {
     if (!header.cksumValid) throw broken(`bad header at byte ${offset}`);
     const content = offset + TAR_BLOCK;
     const size = header.size ?? 0;
-    const name = (header.path ?? '').replace(/^(\.?\/)+/, '');
+    const name = memberName(header.path ?? '');
     // The field of the header itself is truncated to 100 bytes.
     const text = String(attributes?.linkpath ?? header.linkpath ?? '');
     if (content + size > archive.size) throw broken(`it ends inside ${name}`);
-    const attributeText = (): string => {
+    const attributeBytes = (): Buffer => {
       if (size > MAX_ATTRIBUTE_BYTES) throw broken(`attributes of ${size} bytes at byte ${offset}`);
-      return archive.read(content, size).toString('utf8');
+      return archive.read(content, size);
     };
-    const longText = () => attributeText().replace(/\0.*/s, '');
+    const pax = (before: HeaderData | undefined): HeaderData => {
+      const found = paxAttributes(attributeBytes());
+      if (found === undefined) throw broken(`bad extended attributes at byte ${content}`);
+      return { ...before, ...found };
+    };
+    const longText = () => attributeBytes().toString('utf8').replace(/\0.*/s, '');
     switch (header.type) {
       case 'ExtendedHeader':
-        attributes = Pax.parse(attributeText(), attributes, false);
+        attributes = pax(attributes);
         break;
       case 'GlobalExtendedHeader':
-        globalAttributes = Pax.parse(attributeText(), globalAttributes, true);
+        globalAttributes = pax(globalAttributes);
         break;
       case 'NextFileHasLongPath':
       case 'OldGnuLongPath':

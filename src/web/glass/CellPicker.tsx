@@ -1,6 +1,7 @@
 import type { TargetedKeyboardEvent, TargetedPointerEvent } from 'preact';
-import type { CellIndex, Rectangle, Size } from './geometry.js';
+import type { CellIndex, Rectangle } from './geometry.js';
 import type { GridJson } from './messages.js';
+import type { Size } from './photo.js';
 
 interface CellPickerProps {
   readonly label: string;

@@ -1,10 +1,5 @@
 import type { CropRequest, GridJson, ModelJson } from './messages.js';
-import type { Photo } from './photo.js';
-
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+import type { Photo, Size } from './photo.js';
 
 export interface Rectangle extends Size {
   readonly left: number;

@@ -1,6 +1,5 @@
-import type { Size } from './geometry.js';
 import type { CropRequest, MatchDistance, ModelJson } from './messages.js';
-import type { Photo } from './photo.js';
+import type { Photo, Size } from './photo.js';
 import type { Call, Program } from './program.js';
 import { Reference } from './reference.js';
 import { featuresRequest, imageRequest, mapPath, type Settings } from './settings.js';

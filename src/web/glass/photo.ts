@@ -1,6 +1,10 @@
-import type { Size } from './geometry.js';
 import { tiffTags, turned } from './tiffTags.js';
 import { browserAppliesWebpOrientation, upright, webpOrientation } from './webpOrientation.js';
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** A photograph that the page shows. */
 export class Photo {

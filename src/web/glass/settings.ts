@@ -1,4 +1,4 @@
-import { type Detail, fitOf, type Size } from './geometry.js';
+import { type Detail, fitOf } from './geometry.js';
 import type {
   CropRequest,
   EmbedRequest,
@@ -9,7 +9,7 @@ import type {
   ModelJson,
   Space,
 } from './messages.js';
-import type { Photo } from './photo.js';
+import type { Photo, Size } from './photo.js';
 import type { Call, Program } from './program.js';
 
 /** What all views of maps share. */
