@@ -177,8 +177,11 @@ export async function startProcess<Setup, Opened, W, Failure>(
       'data',
       createMessageReader<ProcessResponse<Opened, Failure>>(({ facts, tensors }) => {
         begun();
-        if (facts.kind === 'failed') reject(kind.unready(facts.message, facts.failure));
-        else if (facts.kind === 'ready') {
+        if (facts.kind === 'failed') {
+          reject(kind.unready(facts.message, facts.failure));
+          // It ends by itself, unless a driver keeps it.
+          void close();
+        } else if (facts.kind === 'ready') {
           ({ rssBytes } = facts);
           resolve({
             pid: child.pid!,

@@ -119,7 +119,8 @@ export function followLog(run: string): LogFollower {
       throw error;
     });
     if (file === undefined) {
-      beginAnew(0);
+      // Once: a run that has not begun to log is not another one at each reading.
+      if (inode !== 0) beginAnew(0);
       return;
     }
     try {
