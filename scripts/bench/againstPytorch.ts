@@ -18,23 +18,18 @@
  * Where one PyTorch step takes minutes, --pytorch-steps makes it run fewer steps than ours. With 0, its time is that of the
  * first step, which otherwise only warms up and is compared.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
-import { writeSafetensors } from '../../src/tensor/safetensors.js';
-import type { Tensor } from '../../src/tensor/tensor.js';
 import { modelFlops } from '../../src/train/flops.js';
 import { precisionProblem } from '../../src/train/precision.js';
-import { stepNames } from '../../src/train/stepConfig.js';
-import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
-import { describeStep, initialState, precisionOf, type StepCase, stepBatch, stepConfig } from './stepCase.js';
+import { precisionOf, type StepCase, stepConfig } from './stepCase.js';
+import { openSide, type Side, type StepAnswer, writeStepInputs } from './stepSide.js';
 
 const MAX_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;
 /** Two programs round to 16 bits in different places. */
@@ -69,43 +64,6 @@ const stepCase: StepCase = {
 };
 const config = stepConfig(stepCase);
 
-interface StepAnswer {
-  readonly seconds: number;
-  readonly loss: number;
-  readonly peak_memory_mb: number;
-}
-
-/** One side: a process that runs one step for each line on its stdin. */
-interface Side {
-  readonly ready: Readonly<Record<string, unknown>>;
-  step(): Promise<StepAnswer>;
-  close(): void;
-}
-
-async function openSide(command: string, args: readonly string[]): Promise<Side> {
-  const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = once(child, 'close') as Promise<[code: number | null, signal: string | null]>;
-  // A write to a process that has died fails with EPIPE. Ignore it: its exit is reported below, with the reason.
-  child.stdin!.on('error', () => {});
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const answer = async () => {
-    const { value, done } = await lines.next();
-    if (!done) return JSON.parse(value) as Record<string, unknown>;
-    const [code, signal] = await ended;
-    const reason =
-      signal === 'SIGKILL' ? 'SIGKILL, which the kernel sends when memory is short' : (signal ?? `code ${code}`);
-    throw new Error(`${command} ${args[0]} exited (${reason}) before it answered`);
-  };
-  return {
-    ready: await answer(),
-    step: async () => {
-      child.stdin!.write('\n');
-      return (await answer()) as unknown as StepAnswer;
-    },
-    close: () => child.stdin!.end(),
-  };
-}
-
 /** Memory in use on the first card in MB, by all processes; undefined without one. */
 function cardMemoryMb(): number | undefined {
   if (device === 'cpu') return undefined;
@@ -120,18 +78,6 @@ async function firstStepOf(side: Side | undefined, before: number | undefined) {
   const after = cardMemoryMb();
   const card = before === undefined || after === undefined ? {} : { card_memory_mb: after - before };
   return { answer, card: side === undefined ? {} : card, after };
-}
-
-async function writeInputs(path: string): Promise<void> {
-  const tensors = new Map<string, Tensor>(initialState(buildStep(config), config));
-  const { views, locations } = stepBatch(config);
-  views.forEach((view, v) => {
-    tensors.set(stepNames.view(v), view);
-  });
-  locations.forEach((grid, v) => {
-    tensors.set(stepNames.locations(v), grid);
-  });
-  await writeSafetensors(path, tensors, { case: JSON.stringify(describeStep(config)) });
 }
 
 const pytorch = spawnSync(values.python, ['-c', 'import torch, numpy'], { encoding: 'utf8' });
@@ -162,7 +108,7 @@ process.on('exit', (code) => {
 const folder = await mkdtemp(join(tmpdir(), 'vicregl-bench-'));
 try {
   const inputs = join(folder, 'inputs.safetensors');
-  await writeInputs(inputs);
+  await writeStepInputs(inputs, config);
   const stepProcess = fileURLToPath(new URL('stepProcess.js', import.meta.url));
   const before = cardMemoryMb();
   const ours = await openSide(process.execPath, [
