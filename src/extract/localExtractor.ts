@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import sharp from 'sharp';
 import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../engine/engine.js';
-import { poolRegions, regionWeights } from '../featureOps/pool.js';
+import { poolRegions, RegionReader } from '../featureOps/pool.js';
 import { upsample, upsampledGrid, upsampledSize } from '../featureOps/upsample.js';
 import { defaultImageLimits } from '../image/decode.js';
 import { decodeInput } from '../image/decodeInput.js';
@@ -162,9 +162,8 @@ function coveredPart({ image, toOriginal }: PreparedImage): CoveredPart {
 
 /** Means of a map [h, w, C] under boxes, and the share of each box that cells cover, as float32 as in the service's answers. */
 function pooledOver(map: Tensor<'float32'>, grid: Grid, boxes: readonly Box[]) {
-  const weights = boxes.map(
-    ({ left, right, top, bottom }) => runSync(regionWeights([grid], [[left, right, top, bottom]]))[0]!,
-  );
+  const reader = new RegionReader([grid]);
+  const weights = boxes.map(({ left, right, top, bottom }) => runSync(reader.read([[left, right, top, bottom]]))[0]!);
   return { pooled: runSync(poolRegions(map, weights)), coverage: weights.map(({ coverage }) => Math.fround(coverage)) };
 }
 

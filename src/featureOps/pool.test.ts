@@ -5,9 +5,10 @@ import type { Box } from '../image/types.js';
 import { stream } from '../tensor/random.js';
 import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
-import { bitmapRuns } from './maskRuns.js';
-import { poolRegions, type RegionWeights, regionWeights } from './pool.js';
+import { bitmapRuns, type Runs } from './maskRuns.js';
+import { cellsUnder, poolRegions, RegionReader, type RegionWeights } from './pool.js';
 
+const regionWeights = (grids: readonly Grid[], runs: Runs) => new RegionReader(grids).read(runs);
 const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom];
 
 const [width, height, channels] = [48, 36, 5];
@@ -101,6 +102,42 @@ test('the weights of several grids come from one pass over the region', () => {
     both,
     [grid, coarse].flatMap((one) => runSync(regionWeights([one], runs()))),
   );
+});
+
+test('regions that are read one after the other have the weights that each has alone', () => {
+  const reader = new RegionReader([grid]);
+  const boxes = [
+    [5.5, 30.25, 4.25, 20.5],
+    [0, 48, 0, 36],
+    [46, 48, 0, 36],
+    [5.5, 30.25, 4.25, 20.5],
+  ];
+  for (const box of boxes) {
+    const [weights] = runSync(reader.read([box])) as [RegionWeights];
+    assert.deepEqual([weights], runSync(regionWeights([grid], [box])));
+    const [left, right, top, bottom] = box as [number, number, number, number];
+    assert.equal(cellsUnder(grid, { left, right, top, bottom }), weights.cells.length);
+  }
+});
+
+test('the cells that each rectangle touches are counted, and reading ends where the count says so', () => {
+  const thin: Grid = {
+    rows: 100_000,
+    columns: 1,
+    stride: 32,
+    cellToPixel: { scaleX: 48, scaleY: 36 / 100_000, offsetX: 0, offsetY: 0 },
+  };
+  let visited = 0;
+  const reader = new RegionReader([thin], (cells) => {
+    visited += cells;
+    if (visited > 1_000_000) throw new Error('enough');
+  });
+  runSync(reader.read([[0, 1, 0, 36]]));
+  assert.equal(visited, 100_001);
+  // Columns of one pixel, one over the other's cells.
+  const columns = Array.from({ length: 48 }, (_, x) => [x, x + 1, 0, 36]).flat();
+  assert.throws(() => runSync(reader.read([columns])), /enough/);
+  assert.ok(visited <= 1_000_000 + 50_001 + 1, String(visited));
 });
 
 test('a region pauses between rows of cells and after each batch, also an empty one', () => {

@@ -94,6 +94,20 @@ describe('the plan of a resampling', () => {
       }),
     );
   });
+
+  it('stays below the default limit for images that are cut into tiles, which have as many pixels as an image may', () => {
+    const imagePixels = 50_000_000;
+    const side = fc.integer({ min: 32, max: 20_000 });
+    const sizes = fc.record({ width: side, height: side }).filter(({ width, height }) => width * height <= imagePixels);
+    fc.assert(
+      fc.property(sizes, sizes, fc.boolean(), (image, kept, rotated) => {
+        const decoded = image.width * image.height * (rotated ? 2 : 1);
+        const { stages } = planResampling(image, { size: kept, flip: true });
+        assert.ok(decoded + total(stages) <= enoughPipelinePixels(imagePixels, 2 ** 22));
+      }),
+      { numRuns: 500 },
+    );
+  });
 });
 
 /** Catmull-Rom's kernel. */

@@ -8,6 +8,8 @@ import type { AffineMap, PreparedImage, Rectangle, ResizePolicy, RgbImage, Size 
 export interface OutputLimits {
   /** Maximum pixels (width * height) of a network input. */
   readonly inputPixels: number;
+  /** The key of the configuration whose value `inputPixels` is, for errors. Default: inputPixels. */
+  readonly pixelsKey?: string;
   /** Maximum total pixels that all steps write, including decoding. Absent: `enoughPipelinePixels`. */
   readonly pipelinePixels?: number;
   /** The allowed sizes of a network input. Absent: any. */
@@ -19,10 +21,11 @@ export const defaultOutputLimits: OutputLimits = { inputPixels: 2048 * 2048 };
 
 /**
  * Pixels that are sufficient for every image and network input within their limits: an image is decoded and rotated, and later steps
- * write at most a few times the size of the input (see `planResampling`).
+ * write at most a few times the size of the input (see `planResampling`). An image that is cut into tiles is resized to as many pixels as an
+ * image may have: it is shrunk, enlarged along both axes and mirrored.
  */
 export function enoughPipelinePixels(imagePixels: number, inputPixels: number): number {
-  return 2 * imagePixels + 16 * inputPixels;
+  return 2 * imagePixels + Math.max(16 * inputPixels, 5 * imagePixels);
 }
 
 /** The plan of a network input. */
@@ -76,7 +79,7 @@ export function checkInputPixels(width: number, height: number, limits: OutputLi
   throw new ImageError(
     'too_large',
     `network input of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.inputPixels} ` +
-      '(inputPixels); choose a smaller size',
+      `(${limits.pixelsKey ?? 'inputPixels'}); choose a smaller size`,
   );
 }
 

@@ -251,7 +251,7 @@ const table: Readonly<Record<LimitKey, Refusal | readonly Refusal[] | NoRefusal>
     {
       config: { maxReduceProducts: 1000 },
       exceed: ({ client }) => client.features(image, { pca: { components: 3 } }),
-      says: /^pca: .* are 3072 products,.*; ask for fewer components/,
+      says: /^pca: .* are 5120 products,.*; ask for fewer components/,
     },
     {
       config: { maxReduceProducts: 1000 },

@@ -182,8 +182,8 @@ const limits = {
     .optional()
     .describe(
       'Maximum pixels that all steps from one image to its network input write (decoding, rotating by EXIF, resizing). They are ' +
-        'planned before the first step. Default: twice imagePixels plus 16 times inputPixels, more than any image within the ' +
-        'other limits needs.',
+        'planned before the first step. Default: twice imagePixels, plus 16 times inputPixels or five times imagePixels, whichever is ' +
+        'more: more than any image within the other limits needs.',
     ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
@@ -209,14 +209,16 @@ const limits = {
   maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .default(defaults.maskPixels)
     .describe(
-      'Maximum pixels of all masks of one pooling. Bitmaps and PNG files count with all their pixels; a run length (or a byte of compressed ones) counts as one.',
+      'Maximum pixels of all masks of one pooling. Bitmaps and PNG files count with all their pixels; a run length (or a byte of compressed ones) ' +
+        'counts as one. Also the maximum cells that the rectangles of all regions touch, each counted once for every rectangle.',
     ),
   namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Maximum cells that a request may list.'),
   pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Maximum principal components per request.'),
   maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxReduceProducts)
     .describe(
-      'Maximum product of vectors, channels and components of a PCA, or of the cells under the regions and the channels of a pooling.',
+      'Maximum product of vectors, channels and components of a PCA (without a given basis: of two components more, which are computed too), ' +
+        'or of the cells under the regions and the channels of a pooling.',
     ),
   queueReductions: whole(2, 100_000)
     .default(defaults.queueReductions)

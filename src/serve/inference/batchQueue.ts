@@ -82,6 +82,11 @@ export interface BatchQueue {
    *   `shutting_down` after `close`, or the reason of the call's signal when it is aborted; EngineError when the run fails.
    */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, reservation?: Reservation): Promise<EngineOutputs>;
+  /**
+   * Acquires the bytes of a decoded image that does not run yet.
+   * @throws ServeError `overloaded` if they are not free
+   */
+  hold(size: number): Permit;
   /** The error that rejects an image of any size while the queue is full; otherwise undefined. */
   readonly full: ServeError | undefined;
   /** Number of images that wait, without those that run. */
@@ -444,6 +449,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         },
         release,
       };
+    },
+    hold(size) {
+      return orOverloaded(size > limits.queueBytes ? undefined : bytes.tryAcquire(size), 'queueBytes', size);
     },
     async run(image, wants, call, reservation) {
       const pixels = image.width * image.height;

@@ -158,6 +158,27 @@ describe("the batch queue's capacity", () => {
     await queue.close();
   });
 
+  test('the bytes of a decoded image that waits elsewhere count, and are those with which it runs', async () => {
+    const size = bytesOf(image(1));
+    const queue = createBatchQueue(gatedEngine(), { ...limits, queueBytes: 2 * size });
+    const place = queue.reserve(call());
+    const bytes = queue.hold(size);
+    assert.throws(() => queue.hold(size + 1), isServeError('overloaded', /\(queueBytes: \d+\), and this image has/));
+    assert.throws(() => queue.hold(3 * size), isServeError('overloaded', /ask for a smaller size \(resize\)/));
+    const other = queue.hold(size);
+    const release = () => {
+      bytes.release();
+      place.release();
+    };
+    const held = { waitedMs: 0, bytes, release };
+    // There are no more bytes, and it needs none.
+    const run = queue.run(image(1), embedding, call(), held);
+    run.catch(() => undefined);
+    await turn();
+    other.release();
+    queue.hold(2 * size);
+  });
+
   test('a stream item waits no longer than its call and its workers, and is accepted by a queue that closes', async () => {
     const engine = createFakeEngine({ manifest });
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOutputs } from '../../engine/engine.js';
+import type { Permit } from '../admission/weightedSemaphore.js';
 import type { Call } from '../call/call.js';
 import type { BatchQueue, Reservation, TileReservation } from './batchQueue.js';
 import { withScopedQueue } from './scopedQueue.js';
@@ -12,12 +13,13 @@ const image = { width: 1, height: 1, data: new Uint8Array(3) };
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
   const taken = new Set<Reservation | TileReservation>();
   const used: (Reservation | undefined)[] = [];
+  const holding = new Set<Permit>();
   function take(): Reservation {
     const place = { waitedMs: 0, release: () => void taken.delete(place) };
     taken.add(place);
     return place;
   }
-  const queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'run'> = {
+  const queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'hold' | 'run'> = {
     reserve: take,
     reserveWaiting: async () => take(),
     reserveTiles: async () => {
@@ -31,13 +33,18 @@ function countingQueue(answer: () => EngineOutputs = () => ({})) {
       taken.add(tiles);
       return tiles;
     },
+    hold(size) {
+      const permit = { waitedMs: 0, weight: size, shrink: () => {}, release: () => void holding.delete(permit) };
+      holding.add(permit);
+      return permit;
+    },
     async run(_image, _wants, _call, place) {
       used.push(place);
       place?.release();
       return answer();
     },
   };
-  return { queue, taken, used };
+  return { queue, taken, used, holding };
 }
 
 test('a scope within a call releases its unused reservations when it ends', async () => {
@@ -54,6 +61,27 @@ test('a scope within a call releases its unused reservations when it ends', asyn
     assert.equal(taken.size, 1, 'a scope does not use what the one around it has');
   });
   assert.equal(taken.size, 0);
+});
+
+test('the bytes of an image that is decoded are held with its place, once, and released with it or with the scope', async () => {
+  const { queue, taken, used, holding } = countingQueue();
+  await withScopedQueue(queue, async (own) => {
+    own.hold(9);
+    assert.equal(holding.size, 0, 'there is no place');
+    await own.reserve(call, 3);
+    own.hold(3);
+    own.hold(3);
+    assert.deepEqual(
+      [...holding].map(({ weight }) => weight),
+      [3],
+    );
+    await own.run(image, new Set(), call);
+    assert.equal(used[0]!.bytes?.weight, 3);
+    assert.deepEqual([holding.size, taken.size], [0, 0]);
+    await own.reserve(call, 3);
+    own.hold(3);
+  });
+  assert.deepEqual([holding.size, taken.size], [0, 0]);
 });
 
 test('an image runs with the reservation of its call, and one without a reservation also runs', async () => {

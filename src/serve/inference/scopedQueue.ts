@@ -14,6 +14,12 @@ export interface ScopedQueue {
    * @param maxBytes maximum bytes of the image, which is not decoded yet
    */
   reserve(call: Call, maxBytes: number): Promise<void>;
+  /**
+   * Acquires the bytes of an image that is decoded and does not run yet, for the place that was reserved last; bytes that the place
+   * has already are enough.
+   * @throws as BatchQueue
+   */
+  hold(size: number): void;
   /** As BatchQueue. What is not released when the scope ends is released then. */
   reserveTiles(call: Call, tiles: number, maxBytes: number): Promise<ScopedTiles>;
   /** As BatchQueue, with a reserved place if there is one. */
@@ -30,7 +36,7 @@ export interface ScopedTiles extends Pick<TileReservation, 'shrink' | 'release'>
 
 /** Works with a queue in a scope that ends with the work. */
 export async function withScopedQueue<T>(
-  queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'run'>,
+  queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'hold' | 'run'>,
   work: (queue: ScopedQueue) => Promise<T>,
 ): Promise<T> {
   const reserved: Reservation[] = [];
@@ -43,6 +49,16 @@ export async function withScopedQueue<T>(
         // The scope may have ended during the wait, because another of its images failed.
         if (ended) place.release();
         else reserved.push(place);
+      },
+      hold: (size) => {
+        const place = reserved.at(-1);
+        if (place === undefined || place.bytes) return;
+        const bytes = queue.hold(size);
+        const release = (): void => {
+          bytes.release();
+          place.release();
+        };
+        reserved[reserved.length - 1] = { waitedMs: place.waitedMs, bytes, release };
       },
       reserveTiles: async (call, tiles, maxBytes) => {
         const places = await queue.reserveTiles(call, tiles, maxBytes);

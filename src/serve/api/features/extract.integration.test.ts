@@ -45,11 +45,13 @@ test('the bytes of maps to be pooled or reduced are reserved before the network 
   assert.equal(mapBytes.held, bytes);
   const box = { left: 0, top: 0, right: 100, bottom: 100 };
   const pooling = { regions: [{ box, shape: 'box' as const }] };
+  // Of the cells under the box, and of the reader for all cells.
+  const weights = Math.ceil(100 / stride) ** 2 * 12 + (side / stride) ** 2 * 8;
   await assert.rejects(extractFeatures(request({ pooling }), call), {
     code: 'overloaded',
     limit: { name: 'mapBytes', value: 2 * bytes - 1 },
     message: new RegExp(
-      `^maps for pooling, PCA, upsampling, tiles and matching hold ${bytes} bytes, and ${bytes} more would exceed .* \\(mapBytes\\)`,
+      `^maps for pooling, PCA, upsampling, tiles and matching hold ${bytes} bytes, and ${bytes + weights} more would exceed .* \\(mapBytes\\)`,
     ),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
@@ -157,5 +159,21 @@ test('the waits of pooling and PCA are in the phase wait, and not in encode', as
     await Promise.all([other, answer]);
     assert.deepEqual([seconds.get('wait'), seconds.get('encode')], [3, 0], Object.keys(options)[0]);
   }
+  await service.close();
+});
+
+test('a request of a batch has the maximum of the batch, unless it names its own', async () => {
+  const { engine, free } = createHeldEngine();
+  free();
+  const service = createService({ models: [{ engine }], limits: defaultServeLimits });
+  const { handle } = service.methods.ExtractFeaturesBatch;
+  // More than the 4 MiB that a message has by default.
+  const large = request({ upsample: { size: { rows: 300, columns: 300 } } as never });
+  const own = { ...large, maxResponseBytes: 1024 };
+  const { results } = await handle({ requests: [large, own], maxResponseBytes: 2 ** 25 }, call);
+  assert.deepEqual(results![0]!.response?.features?.shape?.slice(0, 2), [300, 300]);
+  assert.match(results![1]!.status!.message!, /over the limit of 1024 /);
+  const [only] = (await handle({ requests: [large] }, call)).results!;
+  assert.match(only!.status!.message!, /max_response_bytes of up to/);
   await service.close();
 });

@@ -12,7 +12,7 @@ import type { ServeContext } from '../context.js';
 import { admitImage, inferAll } from '../infer.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
-import { readRegions } from './regions.js';
+import { readRegions, regionBytes } from './regions.js';
 import { admitTiles, type ComputableImage } from './tiles.js';
 
 /** The vectors of one map, encoded for the response. */
@@ -73,19 +73,20 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 
 /**
  * Acquires the bytes of the maps of a request that pools or reduces them, since they are in memory while it waits for a slot, or that
- * enlarges them or merges them from tiles.
+ * enlarges them or merges them from tiles; for regions, also those of their weights.
  * @returns undefined if the request does none of these
  * @throws ServeError `overloaded` if they exceed `mapBytes` together with those of others; calls that wait for capacity wait.
  */
 async function acquireMaps(
-  { admission: { mapBytes } }: ServeContext,
+  context: ServeContext,
   plan: FeaturePlan,
   maps: readonly PlannedMap[],
   call: Call,
 ): Promise<Permit | undefined> {
   const { regions, pca, upsampling, tiling } = plan;
   if (!regions && !pca && !upsampling && !tiling) return undefined;
-  const bytes = maps.reduce((sum, map) => sum + map.mapBytes, 0);
+  const { mapBytes } = context.admission;
+  const bytes = maps.reduce((sum, map) => sum + map.mapBytes, 0) + (regions ? regionBytes(context, regions, maps) : 0);
   if (!call.waitsForCapacity) return mapBytes.tryAcquire(bytes);
   return timed(call, 'wait', () => mapBytes.acquire(bytes, call.signal));
 }
@@ -99,6 +100,8 @@ async function openInput(
 ): Promise<ComputableImage> {
   if (tiling) return admitTiles(context, tiling, image, call);
   const prepared = await admitImage(context, image, 'image', call);
+  // It may wait for the requests before it in a batch, for the bytes of its maps, or for masks to be read.
+  context.queue.hold(prepared.image.data.byteLength);
   const outputsOf = (maps: readonly PlannedMap[]) => maps.map(({ output }) => output);
   return { prepared, infer: (maps) => inferAll(context, prepared.image, outputsOf(maps), call) };
 }

@@ -125,11 +125,13 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, lim
   const { pca } = plan;
   if (pca) {
     withField('pca', () => checkReduction(pca, vectors, map.channels));
-    const products = vectors * map.channels * pca.components;
+    // largestEigenPairs works on two more.
+    const computed = 'basis' in pca ? pca.components : pca.components + 2;
+    const products = vectors * map.channels * computed;
     if (products > limits.maxReduceProducts) {
       throw new ServeError(
         'too_large',
-        `pca: ${vectors} vectors of length ${map.channels} to ${pca.components} components are ${products} products, ` +
+        `pca: ${vectors} vectors of length ${map.channels} to ${pca.components} components (${computed} are computed) are ${products} products, ` +
           `${overLimit(limits, 'maxReduceProducts')}; ask for fewer components, a region, or a smaller size (resize)`,
       );
     }

@@ -10,7 +10,7 @@ import type { Call } from '../../call/call.js';
 import { createPhaseRecorder } from '../../call/phases.js';
 import { defaultServeLimits, type ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
-import { readRegions } from './regions.js';
+import { readRegions, regionBytes } from './regions.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const original = { width: 40, height: 30 };
@@ -82,7 +82,7 @@ test('the pixels of all masks of a request are limited, and each run length coun
   const long = lengths([], '0'.repeat(2501));
   await assert.rejects(read([long]), { code: 'too_large', message: /the masks are 2501 pixels/ });
   assert.equal(decoded(), 1, 'before any is decoded');
-  await read(new Array(100).fill(lengths([0, 450, 750])));
+  await read(new Array(50).fill(lengths([0, 450, 750])));
 });
 
 test('regions that exceed the limit of pooling products fail as soon as they reach it', async () => {
@@ -92,6 +92,37 @@ test('regions that exceed the limit of pooling products fail as soon as they rea
     message: /^pooling: the cells under the regions and 8 channels are 288 products or more, over the limit of 144/,
   });
   assert.equal(decoded(), 0);
+});
+
+test('cells count once for each rectangle that touches them, and are limited as the pixels of masks', async () => {
+  const { context } = counting({ maskPixels: 10_000 });
+  const grid = {
+    rows: 2000,
+    columns: 1,
+    stride: 32,
+    cellToPixel: { scaleX: original.width, scaleY: original.height / 2000, offsetX: 0, offsetY: 0 },
+  };
+  const thin = [{ usedGrid: grid, channels: 8 }];
+  const whole = lengths([0, original.width * original.height]);
+  await readRegions(context, [whole], thin, original, call);
+  await assert.rejects(readRegions(context, new Array(10).fill(whole), thin, original, call), {
+    code: 'too_large',
+    message:
+      /^pooling: the rectangles of the regions touch \d+ cells or more .* over the limit of 10000 \(maskPixels\); ask for/,
+  });
+});
+
+test('the bytes of the weights are those of the cells under boxes, of all for a mask, and no more than products allow', () => {
+  const { context } = counting({ maxReduceProducts: 8 * 1000 });
+  const usedGrid = { rows: 10, columns: 10, stride: 32, cellToPixel: { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 } };
+  const box = (right: number): PoolingRegion__Output => ({ box: { left: 0, right, top: 0, bottom: 2 }, shape: 'box' });
+  const bytes = (regions: PoolingRegion__Output[]) => regionBytes(context, regions, [{ usedGrid, channels: 8 }]);
+  assert.equal(bytes([box(3)]), 6 * 12 + 800);
+  assert.equal(bytes([box(3), bitmap]), 106 * 12 + 800);
+  assert.equal(bytes(new Array(100).fill(bitmap)), 1000 * 12 + 800);
+  assert.throws(() => bytes([bitmap, box(Number.NaN)]), {
+    message: /^pooling\.regions\[1\]\.box: left 0, top 0, right NaN/,
+  });
 });
 
 test('PNG masks pass the same gate as images: with a full queue they are rejected or wait, and an abort removes them', async () => {

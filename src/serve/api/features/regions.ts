@@ -1,5 +1,11 @@
 import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../featureOps/maskRuns.js';
-import { type RegionWeights, regionWeights } from '../../../featureOps/pool.js';
+import {
+  cellsUnder,
+  READER_CELL_BYTES,
+  REGION_CELL_BYTES,
+  RegionReader,
+  type RegionWeights,
+} from '../../../featureOps/pool.js';
 import type { Grid } from '../../../image/geometry.js';
 import type { Box, Size } from '../../../image/types.js';
 import type { Box__Output } from '../../../proto/generated/vicregl/v1/Box.js';
@@ -108,6 +114,47 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
   );
 }
 
+/** A map of which regions are read. */
+interface PooledMap {
+  readonly usedGrid: Grid;
+  readonly channels: number;
+}
+
+/**
+ * Maximum bytes of the weights of a request's regions, which are held from before its image runs until they are pooled. A mask may cover
+ * the whole map, but all regions together cover no more cells than the limit of products allows.
+ * @throws ServeError `invalid_argument` for a box without area
+ */
+export function regionBytes(
+  { limits }: Pick<ServeContext, 'limits'>,
+  regions: readonly PoolingRegion__Output[],
+  maps: readonly PooledMap[],
+): number {
+  return maps.reduce((sum, { usedGrid, channels }) => {
+    const all = usedGrid.rows * usedGrid.columns;
+    const wanted = regions.reduce(
+      (cells, { box }, i) => cells + (box ? cellsUnder(usedGrid, readBox(box, `pooling.regions[${i}].box`)) : all),
+      0,
+    );
+    const cells = Math.min(wanted, Math.floor(limits.maxReduceProducts / channels));
+    return sum + cells * REGION_CELL_BYTES + all * READER_CELL_BYTES;
+  }, 0);
+}
+
+/** Counts the cells that reading visits. @throws ServeError `too_large` */
+function countVisits({ limits }: ServeContext): (cells: number) => void {
+  let visited = 0;
+  return (cells) => {
+    visited += cells;
+    if (visited <= limits.maskPixels) return;
+    throw new ServeError(
+      'too_large',
+      `pooling: the rectangles of the regions touch ${visited} cells or more (a cell counts once for each), ` +
+        `${overLimit(limits, 'maskPixels')}; ask for a smaller size of upsample, or send fewer regions at a time`,
+    );
+  };
+}
+
 /**
  * The weights of the cells under each region of a request, on each of its maps. Each region is read once, whatever the number of
  * maps, and only one decoded mask is in memory at a time.
@@ -118,19 +165,20 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
 export async function readRegions(
   context: ServeContext,
   regions: readonly PoolingRegion__Output[],
-  maps: readonly { readonly usedGrid: Grid; readonly channels: number }[],
+  maps: readonly PooledMap[],
   original: Size,
   call: Call,
 ): Promise<readonly (readonly RegionWeights[])[]> {
   checkMasks(context, regions, original);
   const grids = maps.map(({ usedGrid }) => usedGrid);
+  const reader = new RegionReader(grids, countVisits(context));
   const found = maps.map(() => ({ weights: [] as RegionWeights[], cells: 0 }));
   for (const [i, region] of regions.entries()) {
     const field = `pooling.regions[${i}]`;
     let ofMaps: RegionWeights[];
     try {
       const runs = await runsOf(context, region, original, field, call);
-      ofMaps = await timed(call, 'encode', () => runInSlices(regionWeights(grids, runs), call.signal));
+      ofMaps = await timed(call, 'encode', () => runInSlices(reader.read(runs), call.signal));
     } catch (error) {
       throw inField(field, error);
     }

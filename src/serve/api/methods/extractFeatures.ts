@@ -77,7 +77,10 @@ function shareBytes(limit: ResponseLimit, maxBytes: number, requests: number) {
   };
 }
 
-/** ExtractFeaturesBatch: the local vectors of several images; a failed image does not affect the others. */
+/**
+ * ExtractFeaturesBatch: the local vectors of several images; a failed image does not affect the others. A request of its own maximum keeps
+ * to it; others have that of the batch, as their responses are parts of one message.
+ */
 export async function extractFeaturesBatch(
   models: ContextLender,
   limits: ServeLimits,
@@ -91,9 +94,9 @@ export async function extractFeaturesBatch(
   const results = await answerEach(requests, call, async (request, i) => {
     try {
       return await models.use(request.model, (context) => {
-        const own = checkUnarySize(context, request);
+        const own = request.maxResponseBytes === undefined ? undefined : checkUnarySize(context, request);
         const check: SizeCheck = async (bytes, maps, dtype) => {
-          own(bytes, maps, dtype);
+          await own?.(bytes, maps, dtype);
           await share.take(i, bytes, maps, dtype);
           share.pass(i);
         };

@@ -40,7 +40,7 @@ function readWanted({ limits, engine }: ServeContext, image: Image__Output, tile
 
 /** The limits of an image that is cut into tiles: the sizes of network inputs apply to each of its tiles. */
 function tiledLimits({ image, output }: Pick<ServeLimits, 'image' | 'output'>): OutputLimits {
-  return { inputPixels: image.imagePixels, pipelinePixels: output.pipelinePixels };
+  return { inputPixels: image.imagePixels, pixelsKey: 'imagePixels', pipelinePixels: output.pipelinePixels };
 }
 
 /**
