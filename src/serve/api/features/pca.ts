@@ -74,6 +74,9 @@ export function pcaResult({ basis, variances, totalVariance }: Reduced): PcaResu
       },
     }),
     explainedVariance: [...variances],
-    explainedVarianceRatio: variances.map((variance) => (totalVariance > 0 ? variance / totalVariance : 0)),
+    // By rounding, that of a map with one component alone may exceed 1.
+    explainedVarianceRatio: variances.map((variance) =>
+      totalVariance > 0 ? Math.min(1, variance / totalVariance) : 0,
+    ),
   };
 }
