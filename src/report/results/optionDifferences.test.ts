@@ -43,6 +43,25 @@ describe('optionDifferences', () => {
     }
   });
 
+  it('has the seed where it draws the images that are trained on or searched, and not where all of them are', () => {
+    const set = (role: 'train' | 'test' | 'images', images: number, skipped = 0) => ({
+      ...{ role, source: role, fingerprint: '1000 images, sha256 12', images },
+      skipped: Array.from({ length: skipped }, (_, i) => ({ name: `${i}.jpg`, reason: 'no picture' })),
+    });
+    const seeds = (kind: Kind, data: EvaluationResult['data']) => {
+      const result = { ...of(kind, {}), data };
+      return [optionDifferences({ ...result, seed: 1 }, result), optionDifferences({ ...result, seed: 2 }, result)];
+    };
+    for (const kind of ['knn', 'linear', 'retrieval'] as const) {
+      assert.deepEqual(seeds(kind, [set('train', 99, 1), set('test', 8)]), [
+        [],
+        [{ name: 'seed', values: ['2', '1'] }],
+      ]);
+      assert.deepEqual(seeds(kind, [set('train', 997, 3), set('test', 8)]), [[], []]);
+    }
+    assert.equal(seeds('retrieval', [set('images', 99)])[1]!.length, 1);
+  });
+
   it('leaves out what was found', () => {
     const found = (value: number) => ({ chance: { a: value }, chosenLearningRates: value, duplicates: value });
     assert.deepEqual(names(of('linear', found(1)), of('linear', { ...found(2), unanswerable: 3 })), []);

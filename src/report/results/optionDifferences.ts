@@ -30,16 +30,34 @@ export interface OptionDifference {
   readonly values: readonly [string, string];
 }
 
-/** Whether the seed draws what is measured: crops of photographs, or random views of them. Elsewhere it draws heads and estimates alone. */
-function seedDrawsItems({ kind, options: { views } }: EvaluationResult): boolean {
+/** Number of images of a source, with which its fingerprint begins. */
+const countOf = (fingerprint: string): number => Number.parseInt(fingerprint, 10);
+
+/**
+ * Whether fewer images were trained on, or searched, than the source has: a part that the seed draws (`--train-images`, `--train-percent`).
+ * Of a part of the test images, the names of the items tell whether it is the same.
+ */
+const isDrawnPart = ({ data }: EvaluationResult): boolean =>
+  data.some(
+    ({ role, fingerprint, images, skipped }) => role !== 'test' && images + skipped.length < countOf(fingerprint),
+  );
+
+/**
+ * Whether the seed draws what is measured: crops of photographs, random views of them, or the images that are trained on or searched.
+ * Elsewhere it draws heads and estimates alone.
+ */
+function seedDraws(result: EvaluationResult): boolean {
+  const { kind, options } = result;
+  const views = options['views'];
   const isRandom = (view: unknown) => (view as { readonly kind?: unknown } | null)?.kind === 'perspective';
-  return kind === 'matches' || (kind === 'homography' && Array.isArray(views) && views.some(isRandom));
+  if (kind === 'matches' || (kind === 'homography' && Array.isArray(views) && views.some(isRandom))) return true;
+  return isDrawnPart(result);
 }
 
 const isGiven = ({ command }: EvaluationResult, flags: readonly string[]): boolean =>
   command.some((word) => flags.includes(word.split('=')[0]!));
 
-/** The options of results of one kind that differ, where they decide how something was measured: also `seed`, if it draws the items. */
+/** The options of results of one kind that differ, where they decide how something was measured: also `seed`, if it draws what is measured. */
 export function optionDifferences(a: EvaluationResult, b: EvaluationResult): OptionDifference[] {
   const names = new Set([...Object.keys(a.options), ...Object.keys(b.options)]);
   const differing = [...names].flatMap((name): OptionDifference[] => {
@@ -50,6 +68,6 @@ export function optionDifferences(a: EvaluationResult, b: EvaluationResult): Opt
     if (follows || isDeepStrictEqual(of, other)) return [];
     return [{ name, values: [JSON.stringify(of) ?? 'absent', JSON.stringify(other) ?? 'absent'] }];
   });
-  if (a.seed === b.seed || !seedDrawsItems(a)) return differing;
+  if (a.seed === b.seed || !(seedDraws(a) || seedDraws(b))) return differing;
   return [...differing, { name: 'seed', values: [String(a.seed), String(b.seed)] }];
 }
