@@ -14,6 +14,7 @@ import type { Definition } from '../definition.js';
 import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
+import { alignItems } from './alignItems.js';
 import { completeDefinition, mergeDefinitions, union } from './mergeDefinitions.js';
 import { type CellResult, type MeasuredCell, measuredCells, requireSame } from './requireSame.js';
 import { seedValues } from './seedValues.js';
@@ -197,11 +198,13 @@ function tableOf(
   cells: readonly GatheredCell[],
   floors: readonly GatheredCell[],
 ): EvaluationTable | undefined {
-  const measured = measuredCells(cells, name);
-  const [first] = measured;
+  const [found, foundFloors] = [measuredCells(cells, name), measuredCells(floors, name)];
+  const [first] = found;
   if (first === undefined) return undefined;
-  const floor = measuredCells(floors, name);
-  requireSame(name, [...measured, ...floor]);
+  requireSame(name, [...found, ...foundFloors]);
+  const [measured, floor] = [found, foundFloors].map((each) =>
+    each.map((one) => ({ ...one, result: alignItems(one.result, first.result.items) })),
+  ) as [typeof found, typeof found];
   const figures = union(
     measured.map(({ result }) =>
       result.subjects[0]!.figures.map(({ name: key, label, unit, better }) => ({ name: key, label, unit, better })),

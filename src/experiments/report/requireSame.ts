@@ -1,5 +1,6 @@
 import type { EvaluationResult } from '../../evaluate/result/schema.js';
 import { countText } from '../../report/results/about.js';
+import { itemPlaces } from '../../report/results/itemPlaces.js';
 import { optionDifferences } from '../../report/results/optionDifferences.js';
 import { ExperimentError } from '../experimentError.js';
 
@@ -28,6 +29,9 @@ export function measuredCells<Cell extends { readonly results: ReadonlyMap<strin
 }
 
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+/** The same items, in any order. */
+const sameItems = ({ items }: EvaluationResult, { items: other }: EvaluationResult): boolean =>
+  items === undefined || other === undefined ? items === other : itemPlaces(items, other) !== undefined;
 const setsOf = ({ data }: EvaluationResult) => data.map(({ role, fingerprint }) => [role, fingerprint]);
 
 type Measured = MeasuredCell<{ readonly seed: number }>;
@@ -39,7 +43,7 @@ const followTraining = (...measured: readonly Measured[]): boolean =>
 /** What is not the same in two results, and how; undefined if they can be compared. */
 function differenceOf(of: Measured, other: Measured): { what: string; how: readonly string[] } | undefined {
   const [a, b] = [of.result, other.result];
-  if (!isSame(setsOf(a), setsOf(b)) || !isSame(a.items, b.items)) return { what: 'on other images', how: [] };
+  if (!isSame(setsOf(a), setsOf(b)) || !sameItems(a, b)) return { what: 'on other images', how: [] };
   const numbers = a.data.flatMap(({ role, images }, i) => {
     const also = b.data[i]!.images;
     return images === also ? [] : [`${countText(images)} and ${countText(also)} ${role} images`];
