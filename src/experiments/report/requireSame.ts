@@ -4,7 +4,10 @@ import { itemPlaces } from '../../report/results/itemPlaces.js';
 import { optionDifferences } from '../../report/results/optionDifferences.js';
 import { ExperimentError } from '../experimentError.js';
 
-/** Results that stand in one table have to be measured on the same images in the same way. */
+/**
+ * Results of an evaluation have to be measured on the same images with the same options. Their protocols may differ, since they may
+ * follow from the network's family: see `byProtocol`.
+ */
 
 /** A result of an evaluation, and the folder of the cell that has it. */
 export interface CellResult {
@@ -52,11 +55,10 @@ function differenceOf(of: Measured, other: Measured): { what: string; how: reado
   const options = optionDifferences(a, b)
     .filter(({ name }) => name !== 'seed' || !followTraining(of, other))
     .map(({ name, values }) => `${name} is ${values.join(' and ')}`);
-  if (options.length > 0) return { what: 'with other options', how: options };
-  return a.protocol === b.protocol ? undefined : { what: 'with another protocol', how: [] };
+  return options.length > 0 ? { what: 'with other options', how: options } : undefined;
 }
 
-/** @throws ExperimentError for cells that were evaluated on other images, or in another way, than the first. */
+/** @throws ExperimentError for cells that were evaluated on other images, or with other options, than the first. */
 export function requireSame(evaluation: string, measured: readonly Measured[]): void {
   const [first] = measured;
   for (const each of measured.slice(1)) {

@@ -78,6 +78,10 @@ describe('optionDifferences', () => {
     }
     assert.deepEqual(names(of('matches', { crop: 96 }), of('matches', { crop: 128 })), []);
     assert.deepEqual(names(of('segmentation', { crop: 96 }), of('segmentation', { crop: 128 })), ['crop']);
+    const headRate = (learningRate: number, ...flags: string[]) => of('segmentation', { learningRate }, ...flags);
+    assert.deepEqual(names(headRate(0.01), headRate(0.001)), []);
+    assert.deepEqual(names(headRate(0.01), headRate(0.001, '--lr', '0.001')), ['learningRate']);
+    assert.deepEqual(names(of('matches', { top: 20 }), of('matches', { top: 9 })), []);
     const rates = (rate: number) => ({ learningRates: [rate] });
     assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.02))), []);
     assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.1), '--lr=0.1')), ['learningRates']);

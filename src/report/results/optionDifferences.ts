@@ -19,8 +19,10 @@ const FOLLOWED: Readonly<Record<EvaluationResult['kind'], Readonly<Record<string
   knn: SIZES,
   linear: { ...SIZES, learningRates: ['--lr'] },
   retrieval: SIZES,
-  segmentation: {},
-  matches: { crop: ['--crop'] },
+  // Of the network's family. The protocol says it too, so that results of other rates are never compared.
+  segmentation: { learningRate: ['--lr'] },
+  // The number of best matches is that of all cells where a map has fewer, which the protocol says too.
+  matches: { crop: ['--crop'], top: [] },
   homography: {},
 };
 
