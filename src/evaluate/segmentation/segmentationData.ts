@@ -69,10 +69,10 @@ const ofImage = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
   }
 };
 
-/** @throws DataError `malformed` for a file that is not the one that was checked. */
+/** @throws DataError `changed` for a file that is not the one that was checked. */
 function requireUnchanged(bytes: Uint8Array, path: string, digest: string): void {
   if (digestOf(bytes) === digest) return;
-  throw new DataError('malformed', `${path} has changed since it was checked; run the evaluation again`);
+  throw new DataError('changed', `${path} has changed since it was checked; run the evaluation again`);
 }
 
 /**
