@@ -40,7 +40,7 @@ export function digestAt(digests: ImageDigests, index: number): Uint8Array | und
  * @param bytes undefined for an image that cannot be read.
  * @throws DataError `changed` where it contained something else before.
  */
-export function noteContents(
+function noteContents(
   digests: ImageDigests,
   index: number,
   nameOf: (index: number) => string,

@@ -45,3 +45,6 @@ export const setDigest = (source: ReadableSource, indices: readonly number[]): P
     source,
     indices.toSorted((a, b) => a - b),
   );
+
+/** A digest as results have it. */
+export const contentsText = (digest: string): string => `sha256 ${digest.slice(0, 16)}`;

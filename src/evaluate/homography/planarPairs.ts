@@ -8,6 +8,7 @@ import { fileProblem } from '../../files/fileProblem.js';
 import { decodeImage } from '../../image/decode.js';
 import type { Homography } from '../../image/homography.js';
 import type { RgbImage } from '../../image/types.js';
+import { setDigest } from '../contentDigest.js';
 import { checkedHomography, readHomography } from './homographyFile.js';
 import { fromPixelCentres, isInFront } from './planarMap.js';
 
@@ -28,6 +29,8 @@ export interface PlanarPairs {
   readonly images: number;
   /** Number of items, and a digest of what decides their pairs. */
   readonly fingerprint: string;
+  /** A digest of the files of all pictures, as they were when they were first read. */
+  contents(): Promise<string>;
   /**
    * The pairs of an item, at least one. They may be made one by one, as they are asked for.
    * @throws ImageError for a picture that cannot be decoded, DataError for one that does not fit its homography or that has changed
@@ -97,6 +100,7 @@ function pairsOfFiles(files: readonly PairFiles[]): PlanarPairs {
     names: files.map(({ name }) => name),
     images: 2 * files.length,
     fingerprint: `${files.length} pairs, sha256 ${digest.slice(0, 16)}`,
+    contents: () => setDigest(pictures, [...paths.keys()]),
     async load(item) {
       const pair = files[item]!;
       const a = await readPicture(pair.a, pair.name, () => pictures.read(2 * item));

@@ -9,6 +9,7 @@ import { ImageError } from '../../image/imageError.js';
 import type { RgbImage, Size } from '../../image/types.js';
 import { homographyOfFour } from '../../match/homography/minimalSample.js';
 import { type RandomStream, stream } from '../../tensor/random.js';
+import { setDigest } from '../contentDigest.js';
 import { cornersOf } from './planarMap.js';
 import type { PlanarPairs } from './planarPairs.js';
 import { warp } from './warp.js';
@@ -100,6 +101,11 @@ export function pairsOfViews(
     names: Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i)),
     images: photographs.count,
     fingerprint: sourceFingerprint(photographs),
+    contents: () =>
+      setDigest(
+        photographs,
+        Array.from({ length: photographs.count }, (_, i) => i),
+      ),
     async load(item) {
       const a = await decodeImage(await read(item));
       // Too large ones are known before any is drawn. Each is drawn when it is asked for: all together could fill the memory.

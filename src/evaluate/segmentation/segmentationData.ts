@@ -261,6 +261,11 @@ function missingClasses(
   );
 }
 
+/** A digest of the files of images and masks. */
+export function segmentationContents(pairs: readonly CheckedPair[]): string {
+  return digestOf(Buffer.from(JSON.stringify(pairs.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]))));
+}
+
 /** Number of images and a digest of their names, order and classes, as the result has it. */
 export function segmentationFingerprint(pairs: readonly CheckedPair[]): string {
   return sourceFingerprint({ count: pairs.length, nameOf: (i) => pairs[i]!.name });

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EvaluationResult } from '../../evaluate/result/schema.js';
+import { isPart } from './sameData.js';
 
 /** Whether two results were measured with the same options. */
 
@@ -32,17 +33,11 @@ export interface OptionDifference {
   readonly values: readonly [string, string];
 }
 
-/** Number of images of a source, with which its fingerprint begins. */
-const countOf = (fingerprint: string): number => Number.parseInt(fingerprint, 10);
-
 /**
  * Whether fewer images were trained on, or searched, than the source has: a part that the seed draws (`--train-images`, `--train-percent`).
  * Of a part of the test images, the names of the items tell whether it is the same.
  */
-const isDrawnPart = ({ data }: EvaluationResult): boolean =>
-  data.some(
-    ({ role, fingerprint, images, skipped }) => role !== 'test' && images + skipped.length < countOf(fingerprint),
-  );
+const isDrawnPart = ({ data }: EvaluationResult): boolean => data.some((set) => set.role !== 'test' && isPart(set));
 
 /**
  * Whether the seed draws what is measured: crops of photographs, random views of them, or the images that are trained on or searched.
