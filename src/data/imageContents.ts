@@ -35,29 +35,19 @@ export function digestAt(digests: ImageDigests, index: number): Uint8Array | und
   return digest.some((byte) => byte !== 0) ? digest : undefined;
 }
 
-/**
- * Notes what an image contains.
- * @param bytes undefined for an image that cannot be read.
- * @throws DataError `changed` where it contained something else before.
- */
-function noteContents(
-  digests: ImageDigests,
-  index: number,
-  nameOf: (index: number) => string,
-  bytes: Uint8Array | undefined,
-): void {
-  const digest = bytes === undefined ? UNREADABLE : digestOf(bytes);
+const ADVICE = 'leave the images as they are, and run the command again';
+
+/** Whether an image contains what it did when it was first read, which this may be. */
+function isAsBefore(digests: ImageDigests, index: number, digest: Buffer): boolean {
   const before = digestAt(digests, index);
   if (before === undefined) digests.set(digest, index * BYTES);
-  else if (!digest.equals(before)) {
-    throw new DataError(
-      'changed',
-      `${nameOf(index)} has changed since it was first read; leave the images as they are, and run the command again`,
-    );
-  }
+  return before === undefined || digest.equals(before);
 }
 
-/** Reads an image and notes what it contains. @throws what `read` throws; DataError `changed`. */
+/**
+ * Reads an image and notes what it contains.
+ * @throws what `read` throws; DataError `changed` where it contained something else before, or can no longer be read.
+ */
 export async function readNoted(
   read: (index: number) => Promise<Buffer>,
   digests: ImageDigests,
@@ -67,12 +57,13 @@ export async function readNoted(
   let bytes: Buffer;
   try {
     bytes = await read(index);
-  } catch (error) {
-    noteContents(digests, index, nameOf, undefined);
-    throw error;
+  } catch (cause) {
+    if (isAsBefore(digests, index, UNREADABLE)) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError('changed', `${nameOf(index)} can no longer be read (${reason}); ${ADVICE}`, { cause });
   }
-  noteContents(digests, index, nameOf, bytes);
-  return bytes;
+  if (isAsBefore(digests, index, digestOf(bytes))) return bytes;
+  throw new DataError('changed', `${nameOf(index)} has changed since it was first read; ${ADVICE}`);
 }
 
 /** The source, whose `read` also throws DataError `changed` for an image that is not the one that was read before. */
