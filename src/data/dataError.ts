@@ -7,6 +7,7 @@
  * - `unsupported`: the kind of file, or its size, is not supported
  * - `bad_option`: an option is out of range
  * - `undecodable`: most images cannot be decoded
+ * - `changed`: an image is not the one that was read before
  * - `worker_failed`: a loader thread ended
  */
 export type DataErrorCode =
@@ -17,6 +18,7 @@ export type DataErrorCode =
   | 'unsupported'
   | 'bad_option'
   | 'undecodable'
+  | 'changed'
   | 'worker_failed';
 
 /** The only error type of the data layer; `message` describes the problem and how to fix it. */

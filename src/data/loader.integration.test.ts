@@ -10,6 +10,7 @@ import { pack } from 'tar-stream';
 import { turnsWhile } from '../../test/support/turnsWhile.js';
 import { stream } from '../tensor/random.js';
 import { paperAugmentation } from './augment.js';
+import { digestsOf, watched } from './imageContents.js';
 import { type Batch, createLoader } from './loader.js';
 import { batchBytes, type LoaderOptions, resolveLoaderOptions } from './loaderOptions.js';
 import { openImageSource } from './sources.js';
@@ -226,6 +227,21 @@ test('prefetched batches are made while this thread is blocked', async () => {
     await loader.close();
   }
   assert.ok(turns <= FEW_TURNS, `the batches arrived after ${turns} turns of the event loop`);
+});
+
+test('a batch of images that are not those that were read before is an error', async () => {
+  const path = join(root, 'labelled.tar');
+  const source = await openImageSource(path);
+  const digests = digestsOf(source);
+  for (let index = 0; index < source.count; index++) await watched(source).read(index);
+  const same = await batches(path, [0, 1, 2], { digests });
+  assert.deepEqual(same, await batches(path, [0, 1, 2]));
+  digests[32 * 4] = digests[32 * 4]! ^ 1;
+  await assert.rejects(batches(path, [0, 1, 2], { digests }), {
+    name: 'DataError',
+    code: 'changed',
+    message: `${source.nameOf(4)} has changed since it was first read; leave the images as they are, and run the command again`,
+  });
 });
 
 test('closing rejects pending batches, and later requests are errors', async () => {

@@ -37,6 +37,6 @@ export type WorkerReply =
   | {
       readonly kind: 'failure';
       readonly step: number;
-      readonly code: 'undecodable' | 'worker_failed';
+      readonly code: 'undecodable' | 'changed' | 'worker_failed';
       readonly message: string;
     };

@@ -1,4 +1,5 @@
 import { DataError } from './dataError.js';
+import type { ImageDigests } from './imageContents.js';
 import type { SampleSettings } from './sample.js';
 import type { ImageSource } from './sources.js';
 import type { ViewSpec } from './view.js';
@@ -32,6 +33,8 @@ export interface LoaderOptions {
   readonly mirrorFlippedGrid?: boolean;
   /** Maximum bytes of decoded pixels that are kept between epochs, over all workers. Default: 256 MiB. */
   readonly cacheBytes?: number;
+  /** What the images have to contain, as far as they were read before: a batch of others is DataError `changed`. Default: anything. */
+  readonly digests?: ImageDigests;
 }
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 ** 2;
@@ -103,7 +106,7 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     checkRange(`${prefix}.blurSigma`, augmentation.blurSigma, Number.POSITIVE_INFINITY);
     checkProbability(`${prefix}.solarizeProbability`, augmentation.solarizeProbability);
   });
-  const { mirrorFlippedGrid = true } = options;
+  const { mirrorFlippedGrid = true, digests } = options;
   return {
     source,
     count,
@@ -113,7 +116,7 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     workers,
     prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize / part.of)))),
     cacheBytes,
-    samples: { seed, views, mirrorFlippedGrid, ...(items && { items }) },
+    samples: { seed, views, mirrorFlippedGrid, ...(items && { items }), ...(digests && { digests }) },
   };
 }
 

@@ -57,7 +57,8 @@ async function work(): Promise<void> {
         );
       }
     } catch (error) {
-      const code = error instanceof DataError && error.code === 'undecodable' ? 'undecodable' : 'worker_failed';
+      const told = error instanceof DataError && (error.code === 'undecodable' || error.code === 'changed');
+      const code = told ? error.code : 'worker_failed';
       const message = error instanceof Error ? error.message : String(error);
       port.postMessage({ kind: 'failure', step: request.step, code, message } satisfies WorkerReply);
     }

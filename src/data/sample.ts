@@ -5,6 +5,7 @@ import { locationGrid } from './crop.js';
 import { DataError } from './dataError.js';
 import type { DecodedCache } from './decodedCache.js';
 import type { Slot } from './epochs.js';
+import { type ImageDigests, isChange, readNoted } from './imageContents.js';
 import { imageName, type SourceIndex } from './sourceIndex.js';
 import type { SourceReader } from './sourceReader.js';
 import { drawView, renderView, type ViewSpec } from './view.js';
@@ -16,6 +17,8 @@ export interface SampleSettings {
   readonly items?: Uint32Array;
   readonly views: readonly ViewSpec[];
   readonly mirrorFlippedGrid: boolean;
+  /** What the images have to contain, as far as they were read before. Default: anything. */
+  readonly digests?: ImageDigests;
 }
 
 /** An image that could not be decoded. */
@@ -56,24 +59,36 @@ const MAX_REPLACEMENTS = 64;
  * Creates a function that decodes the image of a slot. A broken image is replaced with another one of the used images. Replacements are
  * drawn from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
  * @param source provides the number of images, and their names for reports
- * @returns the function; it throws DataError `undecodable` if 64 replacements in a row are broken
+ * @returns the function; it throws DataError `undecodable` if 64 replacements in a row are broken, `changed` for an image that does not
+ *   contain what `digests` say
  */
 export function createPicker(
-  settings: Pick<SampleSettings, 'seed' | 'items'>,
+  settings: Pick<SampleSettings, 'seed' | 'items' | 'digests'>,
   source: SourceIndex,
   reader: Pick<SourceReader, 'read'>,
   cache: DecodedCache,
 ): (epoch: number, slot: Slot) => Promise<PickedImage> {
   const broken = new Map<number, string>();
+  const { digests } = settings;
+  const read = (index: number): Promise<Buffer> =>
+    digests === undefined
+      ? reader.read(index)
+      : readNoted(
+          (item) => reader.read(item),
+          digests,
+          index,
+          (item) => imageName(source, item),
+        );
 
   const decode = async (index: number): Promise<RgbImage | undefined> => {
     const cached = cache.get(index);
     if (cached !== undefined || broken.has(index)) return cached;
     try {
-      const image = await decodeImage(await reader.read(index));
+      const image = await decodeImage(await read(index));
       cache.offer(index, image);
       return image;
     } catch (error) {
+      if (isChange(error)) throw error;
       broken.set(index, error instanceof Error ? error.message : String(error));
       return undefined;
     }

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { contentDigest, DIGEST_PART } from './contentDigest.js';
+import { contentDigest, DIGEST_PART, setDigest } from './contentDigest.js';
 
 /** A source of one byte per image; undefined for an image that cannot be read. */
 function sourceOf(values: readonly (number | undefined)[]) {
   let reads = 0;
   return {
     reads: () => reads,
+    count: values.length,
+    nameOf: String,
     async read(index: number) {
       reads++;
       const value = values[index];
@@ -39,5 +41,11 @@ describe('the digest of the files of images', () => {
     assert.equal(await contentDigest(source, indices), whole);
     await contentDigest(source, indices.slice(0, DIGEST_PART));
     assert.equal(source.reads(), count);
+  });
+
+  it('of a set does not depend on the order', async () => {
+    const source = sourceOf([1, 2, 3, 4]);
+    assert.equal(await setDigest(source, [3, 0, 2]), await setDigest(sourceOf([1, 9, 3, 4]), [0, 2, 3]));
+    assert.notEqual(await setDigest(source, [3, 0, 2]), await setDigest(source, [3, 0, 1]));
   });
 });

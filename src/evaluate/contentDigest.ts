@@ -1,22 +1,20 @@
 import { createHash } from 'node:crypto';
 import pLimit from 'p-limit';
-import type { ImageSource } from '../data/sources.js';
+import { digestAt, digestsOf, type ReadableSource, watched } from '../data/imageContents.js';
 
-/** Images whose digests are remembered together: as many as a part of the cache of representations has. */
+/** Images whose digests are put together: as many as a part of the cache of representations has. */
 export const DIGEST_PART = 1024;
 /** Images read concurrently. */
 const CONCURRENT_READS = 16;
 
-const known = new WeakMap<object, Map<string, Promise<string>>>();
-
 /**
- * A digest of the files of some images, in their order: cached features of images that have changed under the same name are not
- * used again. An image that cannot be read counts as such, and is another one as soon as it can. Digests are computed once for
- * each source and part of `DIGEST_PART` images.
- * @param onRead receives the number of images of each part that has been read
+ * A digest of the files of some images, in their order, as they were when they were first read: cached features of images that have
+ * changed under the same name are not used again. An image that cannot be read counts as such, and is another one as soon as it can.
+ * Images that were read before are not read again.
+ * @param onRead receives the number of images of each part of `DIGEST_PART` images
  */
 export async function contentDigest(
-  source: Pick<ImageSource, 'read'>,
+  source: ReadableSource,
   indices: readonly number[],
   onRead: (count: number) => void = () => undefined,
 ): Promise<string> {
@@ -29,34 +27,24 @@ export async function contentDigest(
   return whole.digest('hex');
 }
 
-function partDigest(source: Pick<ImageSource, 'read'>, indices: readonly number[]): Promise<string> {
-  let parts = known.get(source);
-  if (parts === undefined) {
-    parts = new Map();
-    known.set(source, parts);
-  }
-  const key = createHash('sha256').update(Uint32Array.from(indices)).digest('base64');
-  let digest = parts.get(key);
-  if (digest === undefined) {
-    digest = readPart(source, indices);
-    parts.set(key, digest);
-  }
-  return digest;
-}
-
-async function readPart(source: Pick<ImageSource, 'read'>, indices: readonly number[]): Promise<string> {
+async function partDigest(source: ReadableSource, indices: readonly number[]): Promise<string> {
+  const digests = digestsOf(source);
+  const { read } = watched(source);
   const limit = pLimit(CONCURRENT_READS);
-  const digests = await Promise.all(
-    indices.map((index) =>
-      limit(() =>
-        source.read(index).then(
-          (bytes) => createHash('sha256').update(bytes).digest(),
-          () => Buffer.from('unreadable'),
-        ),
-      ),
-    ),
-  );
+  const unread = indices.filter((index) => digestAt(digests, index) === undefined);
+  // What cannot be read is noted too.
+  await Promise.all(unread.map((index) => limit(() => read(index).catch(() => undefined))));
   const all = createHash('sha256');
-  for (const digest of digests) all.update(digest);
+  for (const index of indices) all.update(digestAt(digests, index)!);
   return all.digest('hex');
 }
+
+/** The digest of all images of a set, whatever their order. */
+export const setDigest = (source: ReadableSource, indices: readonly number[]): Promise<string> =>
+  contentDigest(
+    source,
+    indices.toSorted((a, b) => a - b),
+  );
+
+/** A digest as results have it. */
+export const contentsText = (digest: string): string => `sha256 ${digest.slice(0, 16)}`;

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { long } from '../../test/support/longTests.js';
 import { tinyExperiments } from '../../test/support/tinyExperiments.js';
 import { until } from '../../test/support/until.js';
+import type { EvaluationResult } from '../evaluate/result/schema.js';
 import { takeLock } from '../files/processLock.js';
 import { type CellRecord, readRecord, writeRecord } from './cellRecord.js';
 import { trainedCells } from './reuseCell.js';
@@ -99,6 +100,59 @@ describe('an experiment that is run again', long, () => {
     await tiny.run('images', { changes: images(4000), only: ['vicregl'] });
     await tiny.run('images', { changes: images(9469), only: ['vicreg'], restartChanged: true });
     await assert.rejects(tiny.figures('images'), /on other images in .* \(9,469 and 4,000 train images\)/);
+  });
+
+  it('has a table for each protocol, and pairs items by name', async () => {
+    await tiny.run('protocols', { changes: { variants: { vicregl: {}, vicreg: { loss: { alpha: 1 } }, third: {} } } });
+    const before = (await tiny.figures('protocols')).tables[0]!;
+    const changeResult = async (cell: string, change: (result: EvaluationResult) => EvaluationResult) => {
+      const file = path('protocols', cell, 'knn.json');
+      await writeFile(file, JSON.stringify(change(JSON.parse(await readFile(file, 'utf8')))));
+    };
+    // As by a seed of the evaluation that follows that of training.
+    await changeResult('vicreg/seed-2', (result) => ({
+      ...result,
+      items: result.items!.toReversed(),
+      subjects: result.subjects.map((subject) => ({
+        ...subject,
+        perItem: { top1: subject.perItem!['top1']!.toReversed() },
+      })),
+    }));
+    assert.deepEqual((await tiny.figures('protocols')).tables, [before]);
+
+    for (const seed of [1, 2]) await changeResult(`third/seed-${seed}`, (result) => ({ ...result, protocol: 'other' }));
+    const { tables } = await tiny.figures('protocols');
+    const several = /^The variants were measured with several protocols/;
+    assert.deepEqual(
+      tables.map(({ name, title, about, variants }) => [name, title, about, variants]),
+      [
+        ['knn-1', 'k-NN classification, protocol 1 of 2', 'bytes of the weights', ['vicregl', 'vicreg']],
+        ['knn-2', 'k-NN classification, protocol 2 of 2', 'other', ['third']],
+      ],
+    );
+    const ofBoth = (measure: { readonly variant: string }) => measure.variant !== 'third';
+    assert.deepEqual(tables[0]!.measures, before.measures.filter(ofBoth));
+    assert.deepEqual(tables[0]!.differences, before.differences.filter(ofBoth));
+    assert.deepEqual(tables[1]!.differences, []);
+    assert.match(tables[0]!.notes[0]!, several);
+    assert.match(tables[1]!.notes[0]!, several);
+    assert.equal(
+      tables[1]!.notes[1],
+      'No differences of variants that were measured with different protocols: third - vicreg.',
+    );
+
+    const floor = { ...one, name: 'floor', variants: { untrained: { epochs: 0, warmupEpochs: 0 } } };
+    await tiny.run('floor', { changes: floor });
+    const both = (await tiny.gather(['protocols'], 'floor')).tables;
+    assert.deepEqual(
+      both.map(({ variants }) => variants),
+      [['vicregl', 'vicreg', '(untrained)'], ['third']],
+    );
+    const alone = await readFile(path('floor/untrained/seed-1/knn.json'), 'utf8');
+    await writeFile(path('floor/untrained/seed-1/knn.json'), JSON.stringify({ ...JSON.parse(alone), protocol: 'old' }));
+    const [table] = (await tiny.gather(['protocols'], 'floor')).tables;
+    assert.deepEqual(table!.variants, ['vicregl', 'vicreg']);
+    assert.ok(table!.notes.includes('Measured with another protocol, and left out: (untrained).'));
   });
 
   it('makes an evaluation again that has written a folder into its cell', async () => {

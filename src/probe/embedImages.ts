@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import { type DecodedCache, decodedCache } from '../data/decodedCache.js';
+import { isChange } from '../data/imageContents.js';
 import type { SkippedImage } from '../data/sample.js';
 import { decodeImage } from '../image/decode.js';
 import { prepareImage } from '../image/resize.js';
@@ -47,6 +48,7 @@ const MIN_DECODED = 4;
 /**
  * Embeds images. Images are decoded (on libuv's threads) while up to `runs` batches are computed. The composition of the batches and
  * the order of the results do not depend on `runs`.
+ * @throws DataError `changed` for an image of a watched source (src/data/imageContents.ts) that is not the one that was read before.
  */
 export async function embedImages(
   { source, indices, labels }: LabelledImages,
@@ -63,6 +65,7 @@ export async function embedImages(
       cache.offer(index, image);
       return { image };
     } catch (error) {
+      if (isChange(error)) throw error;
       return { reason: error instanceof Error ? error.message : String(error) };
     }
   };

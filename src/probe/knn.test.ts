@@ -131,6 +131,34 @@ describe('k-NN classification', () => {
     assert.deepEqual([...(await knn.ranks(bank, vectors([[Number.NaN, 1]], [0])))], [4]);
   });
 
+  it('a vector of the bank that is not finite is no neighbour, wherever it stands', async () => {
+    const [bank, queries] = [randomVectors(12, 3, 4, 1), randomVectors(30, 3, 4, 2)];
+    const damaged = (places: readonly number[], value: number) => {
+      const data = bank.vectors.data.slice();
+      for (const place of places) data[place * 3 + 1] = value;
+      return { vectors: tensor('float32', [12, 3], data), labels: bank.labels };
+    };
+    const without = (places: readonly number[]) => {
+      const rows = Array.from({ length: 12 }, (_, i) => i).filter((i) => !places.includes(i));
+      return vectors(
+        rows.map((i) => [...bank.vectors.data.subarray(i * 3, (i + 1) * 3)]),
+        rows.map((i) => bank.labels[i]!),
+      );
+    };
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const places of [[0], [5], [11], [0, 1, 2, 7]]) {
+        assert.deepEqual(await knn.ranks(damaged(places, value), queries), await knn.ranks(without(places), queries));
+      }
+    }
+    // Fewer than k are left, or none.
+    const all = Array.from({ length: 12 }, (_, i) => i);
+    const one = createKnn({ k: 1, temperature: 0.07, classes: 4 });
+    const expected = await one.ranks(without(all.slice(1)), queries);
+    await one.close();
+    assert.deepEqual(await knn.ranks(damaged(all.slice(1), Number.NaN), queries), expected);
+    assert.deepEqual([...(await knn.ranks(damaged(all, Number.NaN), queries))], Array(30).fill(4));
+  });
+
   it('rejects fewer vectors than neighbours, and options out of range', async () => {
     await assert.rejects(knn.ranks(randomVectors(2, 2, 4, 1), randomVectors(1, 2, 4, 1)), {
       name: 'RangeError',

@@ -5,8 +5,9 @@ import { smallest } from '../onnx/ops/indexing.js';
 import { gemm } from '../onnx/ops/linear.js';
 import { createSession, runSession, type SessionConfig } from '../onnx/session.js';
 import { silentProgress, type WorkProgress } from '../progress/work.js';
+import { firstNonFinite } from '../tensor/finite.js';
 import { classRank, normalisedRows, paddedRows } from '../tensor/rows.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /**
  * Weighted k-nearest-neighbour classification (Wu et al., arXiv 1805.01978, section 3.4): the k training vectors of
@@ -31,8 +32,9 @@ export interface LabelledVectors {
 export interface KnnClassifier {
   /**
    * Classifies queries by their neighbours in a bank. Returns for each query the rank of its own class, from 0: its
-   * top-5 accuracy is the share of ranks below 5. Classes of equal score are ranked by their index. A query whose vector is
-   * not finite gets the number of classes as rank.
+   * top-5 accuracy is the share of ranks below 5. Classes of equal score are ranked by their index. A vector of the bank that is
+   * not finite is no neighbour, as it stands behind all others in retrieval; fewer than k then vote, if fewer are left. A query whose
+   * vector is not finite, or that has no neighbour, gets the number of classes as rank.
    * @param progress advances with every query
    * @throws RangeError for a bank of fewer than k vectors.
    */
@@ -90,6 +92,20 @@ function classScores(
   return sums.map((sum, c) => (sum === 0 ? NO_VOTE : largest[c]! / unit + Math.min(1, temperature) * Math.log(sum)));
 }
 
+/** The rows of a bank of normalised vectors that are finite, and their labels: NaN would have any place among the neighbours. */
+function finiteRows({ vectors, labels }: LabelledVectors): LabelledVectors {
+  if (firstNonFinite(vectors) === undefined) return { vectors, labels };
+  const channels = vectors.shape[1]!;
+  const rowAt = (row: number) => vectors.data.subarray(row * channels, (row + 1) * channels);
+  const kept = [...labels.keys()].filter((row) => rowAt(row).every(Number.isFinite));
+  const data = new Float32Array(kept.length * channels);
+  for (const [i, row] of kept.entries()) data.set(rowAt(row), i * channels);
+  return {
+    vectors: tensor('float32', [kept.length, channels], data),
+    labels: Uint32Array.from(kept, (row) => labels[row]!),
+  };
+}
+
 interface Search {
   readonly shape: string;
   readonly session: Awaited<ReturnType<typeof createSession>>;
@@ -104,34 +120,41 @@ export function createKnn(
   if (!(temperature > 0)) throw new RangeError(`temperature is ${temperature}; it must be over 0`);
   // Reused between calls: a probe has the same shapes every time.
   let search: Search | undefined;
-  const searchOf = async (queries: number, bank: number, channels: number): Promise<Search> => {
-    const shape = `${queries} ${bank} ${channels}`;
+  const searchOf = async (queries: number, bank: number, channels: number, voting: number): Promise<Search> => {
+    const shape = `${queries} ${bank} ${channels} ${voting}`;
     if (search?.shape === shape) return search;
     await search?.session.release();
     search = undefined;
-    const graph = searchGraph(queries, bank, channels, k);
+    const graph = searchGraph(queries, bank, channels, voting);
     search = { shape, session: await createSession(encodeModel(graph), { memoryPlan: false, ...session }) };
     return search;
   };
 
   return {
     async ranks(bank, queries, progress = silentProgress) {
-      const [rows, channels] = bank.vectors.shape as readonly [number, number];
-      if (rows < k)
-        throw new RangeError(`k is ${k}, but the bank has only ${rows} vectors; lower k or give more images`);
-      const count = queries.labels.length;
-      const batch = queryBatch(count, rows);
-      const { session: running } = await searchOf(batch, rows, channels);
+      const [given, channels] = bank.vectors.shape as readonly [number, number];
+      if (given < k)
+        throw new RangeError(`k is ${k}, but the bank has only ${given} vectors; lower k or give more images`);
       const normalised = ({ vectors }: LabelledVectors) => normalisedRows(vectors, inPlace ? vectors.data : undefined);
-      const [bankRows, queryRows] = [normalised(bank), normalised(queries)];
+      const known = finiteRows({ vectors: normalised(bank), labels: bank.labels });
+      const queryRows = normalised(queries);
+      const rows = known.labels.length;
+      const voting = Math.min(k, rows);
+      const count = queries.labels.length;
       const ranks = new Uint32Array(count);
+      if (voting === 0) {
+        progress.advance(count);
+        return ranks.fill(classes);
+      }
+      const batch = queryBatch(count, rows);
+      const { session: running } = await searchOf(batch, rows, channels, voting);
       for (let start = 0; start < count; start += batch) {
-        const found = await runSession(running, { queries: paddedRows(queryRows, start, batch), bank: bankRows });
+        const found = await runSession(running, { queries: paddedRows(queryRows, start, batch), bank: known.vectors });
         const distances = found.get('distances')!.data as Float32Array;
         const neighbours = found.get('neighbours')!.data as BigInt64Array;
         for (let q = 0; q < batch && start + q < count; q++) {
-          const own = Array.from({ length: k }, (_, i) => bank.labels[Number(neighbours[q * k + i])]!);
-          const scores = classScores(own, distances.subarray(q * k, (q + 1) * k), { temperature, classes });
+          const own = Array.from({ length: voting }, (_, i) => known.labels[Number(neighbours[q * voting + i])]!);
+          const scores = classScores(own, distances.subarray(q * voting, (q + 1) * voting), { temperature, classes });
           ranks[start + q] = classRank(scores, queries.labels[start + q]!);
         }
         progress.advance(Math.min(batch, count - start));

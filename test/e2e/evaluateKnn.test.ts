@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { ResultData } from '../../src/evaluate/result/schema.js';
 import { writeColouredImages } from '../support/colouredImages.js';
 import { runRecords } from '../support/runRecords.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
@@ -65,6 +66,25 @@ describe('vicregl evaluate knn', () => {
     const both = await knn('--run', run, '--baseline', 'none', '--baseline', 'pixels');
     assert.equal(both.code, 1);
     assert.match(both.stderr, /--baseline none excludes --baseline pixels; leave out one of them/);
+  });
+
+  it('has a digest of the images, by which other ones under the same names are told apart', async () => {
+    const [test, copy, changed] = ['test', 'copy', 'changed'].map((name) => join(root, name));
+    await writeColouredImages(test!, 3);
+    for (const to of [copy!, changed!]) await cp(test!, to, { recursive: true });
+    await cp(join(test!, 'red/0.png'), join(changed!, 'red/1.png'));
+    const dataOf = async (path: string, ...flags: string[]) => {
+      const { code, stdout, stderr } = await knn('--run', run, '--baseline', 'none', '--test', path, ...flags);
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout).data.map(({ fingerprint, contents }: ResultData) => [fingerprint, contents]);
+    };
+    const [train, tested] = await dataOf(test!);
+    assert.match(tested[1], /^sha256 [0-9a-f]{16}$/);
+    // The order in which images are tested follows from the seed.
+    assert.deepEqual(await dataOf(copy!, '--seed', '5'), [train, tested]);
+    const other = await dataOf(changed!);
+    assert.deepEqual([other[0], other[1][0]], [train, tested[0]]);
+    assert.notEqual(other[1][1], tested[1]);
   });
 
   it('warns of test images that are also training images', async () => {

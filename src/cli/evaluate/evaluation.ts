@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { SkippedImage } from '../../data/sample.js';
 import { sourceFingerprint } from '../../data/sourceFingerprint.js';
 import type { ImageSource } from '../../data/sources.js';
+import { contentsText, setDigest } from '../../evaluate/contentDigest.js';
 import { type FeatureCache, featureCache } from '../../evaluate/featureCache.js';
 import { buildResult, type ResultParts, summaryOf } from '../../evaluate/result/buildResult.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
@@ -121,18 +122,26 @@ export async function runEvaluation(
   }
 }
 
-/** How a source of images stands in the result. @param path as it was given. @param images that were used. */
-export function resultData(
-  role: ResultData['role'],
-  path: string,
-  source: ImageSource,
-  images: number,
-  skipped: readonly SkippedImage[],
-): ResultData {
+/** A set of images of a result. */
+export interface MeasuredSet {
+  readonly role: ResultData['role'];
+  /** As it was given. */
+  readonly path: string;
+  readonly source: ImageSource;
+  /** Of the images that were used or skipped. */
+  readonly indices: readonly number[];
+  /** Number of those that were used. */
+  readonly images: number;
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** How a set of images stands in the result. Images that were measured are not read again. */
+export async function resultData({ role, path, source, indices, images, skipped }: MeasuredSet): Promise<ResultData> {
   return {
     role,
     source: path,
     fingerprint: sourceFingerprint(source),
+    contents: contentsText(await setDigest(source, indices)),
     images,
     skipped: skipped.map(({ name, reason }) => ({ name, reason })),
   };

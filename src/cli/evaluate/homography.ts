@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
+import { contentsText } from '../../evaluate/contentDigest.js';
 import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
 import type { PhotographSize } from '../../evaluate/homography/matchPair.js';
 import { openPair, openPairsFolder, type PlanarPairs } from '../../evaluate/homography/planarPairs.js';
@@ -201,6 +202,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
                 role: 'images' as const,
                 source: path,
                 fingerprint: pairs.fingerprint,
+                contents: contentsText(await pairs.contents()),
                 images: (pairs.images / pairs.names.length) * items.length,
                 skipped: skipped.map(({ name, reason }) => ({ name, reason })),
               },

@@ -87,7 +87,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
             },
             items,
             measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
-            ...describe(used),
+            ...(await describe(used)),
           };
         }),
     ),

@@ -47,7 +47,7 @@ export interface LabelledData {
   readonly split: LabelledSplit;
   readonly duplicates: Duplicates;
   /** How they stand in the result. @param used by any subject: which images are skipped does not depend on it. */
-  describe(used: UsedImages): { readonly data: ResultData[]; readonly notes: string[] };
+  describe(used: UsedImages): Promise<{ readonly data: ResultData[]; readonly notes: string[] }>;
 }
 
 /**
@@ -77,13 +77,14 @@ export async function withLabelledData<T>(
     return await use({
       split,
       duplicates,
-      describe: (used) => ({
-        data: [
-          resultData('train', flags.train, train, used.train.labels.length, used.train.skipped),
-          resultData('test', flags.test ?? flags.train, test ?? train, used.test.labels.length, used.test.skipped),
-        ],
-        notes,
-      }),
+      describe: async (used) => {
+        const dataOf = (role: 'train' | 'test', path: string) => {
+          const { source, indices } = split[role];
+          const { labels, skipped } = used[role];
+          return resultData({ role, path, source, indices, images: labels.length, skipped });
+        };
+        return { data: [await dataOf('train', flags.train), await dataOf('test', flags.test ?? flags.train)], notes };
+      },
     });
   } finally {
     await train.close();

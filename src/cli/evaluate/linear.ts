@@ -127,7 +127,7 @@ export function registerEvaluateLinear(evaluate: Command): void {
                 ...(items && { items }),
                 ...(curves && { curves }),
               })),
-              ...describe(first!),
+              ...(await describe(first!)),
             };
           },
           { select },

@@ -106,7 +106,13 @@ export function registerEvaluateMatches(evaluate: Command): void {
               items: namesWithout(names, quality.skipped),
               ...(curves && { curves }),
             })),
-            data: [resultData('images', flags.images, photographs, chance.length, skipped)],
+            data: [
+              await resultData({
+                ...{ role: 'images', path: flags.images, source: photographs, skipped },
+                indices: [...names.keys()],
+                images: chance.length,
+              }),
+            ],
           };
         } finally {
           await photographs.close();

@@ -162,7 +162,7 @@ async function fromTest(
       },
       (source) => checkSizes(source, sizes),
     );
-    const { data, notes } = describe(measures[0]!.used);
+    const { data, notes } = await describe(measures[0]!.used);
     const { count, by } = duplicates;
     const options = { ...sizes, classes: split.classes.length, duplicates: { count, by } };
     const parts = partsOf(measures, ks, options, 'test images among training images');
@@ -193,10 +193,11 @@ async function amongEachOther(
       },
       (source) => checkSizes(source, sizes),
     );
-    const { used } = measures[0]!;
+    const { labels, skipped } = measures[0]!.used;
+    const { indices } = images;
     return {
       ...partsOf(measures, ks, { ...sizes, classes: opened.labelled!.classes.length }, 'each image among the others'),
-      data: [resultData('images', path, opened, used.labels.length, used.skipped)],
+      data: [await resultData({ role: 'images', path, source: opened, indices, images: labels.length, skipped })],
     };
   } finally {
     await opened.close();

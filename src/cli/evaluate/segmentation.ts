@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
+import { contentsText } from '../../evaluate/contentDigest.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
 import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
@@ -15,6 +16,7 @@ import {
 import {
   type CheckedPair,
   openSegmentationData,
+  segmentationContents,
   segmentationFingerprint,
 } from '../../evaluate/segmentation/segmentationData.js';
 import { windowOptions } from '../../evaluate/segmentation/windows.js';
@@ -315,6 +317,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
           role,
           source,
           fingerprint: segmentationFingerprint(pairs),
+          contents: contentsText(segmentationContents(pairs)),
           images: pairs.length,
           skipped: [],
         });

@@ -1,3 +1,4 @@
+import { watched } from '../../data/imageContents.js';
 import type { SkippedImage } from '../../data/sample.js';
 import { sourceFingerprint } from '../../data/sourceFingerprint.js';
 import type { OutputName } from '../../engine/engine.js';
@@ -84,7 +85,7 @@ function mirroredBatch({ shape, data }: Tensor<'uint8'>): Tensor<'uint8'> {
 /**
  * Representations [N, C] of the images that can be decoded, from the cache as far as it has them. Progress is advanced, not
  * begun.
- * @throws EngineError.
+ * @throws EngineError; DataError `changed` for an image that is not the one that was read before.
  */
 export async function embedLabelled(
   subject: Subject,
@@ -95,6 +96,7 @@ export async function embedLabelled(
   const represent = async (batch: Tensor<'uint8'>) =>
     (await subject.run(mirrored ? mirroredBatch(batch) : batch, WANTED)).representation!;
   const fingerprint = sourceFingerprint(images.source);
+  const source = watched(images.source);
   const { channels } = subject.outputs.get('representation')!;
   // One array from the start: of a large set, parts that are joined at the end would take the memory twice.
   const all = new Float32Array(images.indices.length * channels);
@@ -106,7 +108,7 @@ export async function embedLabelled(
     const labels = images.labels.slice(start, start + PART);
     let computed = false;
     const kind = mirrored ? 'mirrored representation' : 'representation';
-    const contents = cache.keeps ? await contentDigest(images.source, indices) : '';
+    const contents = cache.keeps ? await contentDigest(source, indices) : '';
     const key = {
       kind,
       digest,
@@ -120,7 +122,7 @@ export async function embedLabelled(
     const { tensors, metadata } = await cache.part(key, async () => {
       computed = true;
       const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };
-      const { vectors, skipped } = await embedImages({ source: images.source, indices, labels }, represent, settings);
+      const { vectors, skipped } = await embedImages({ source, indices, labels }, represent, settings);
       return { tensors: new Map([['vectors', vectors]]), metadata: { skipped: JSON.stringify(skipped) } };
     });
     if (!computed) progress.advance(indices.length);

@@ -32,6 +32,7 @@ const pairsOf = (items: readonly (readonly PlanarPair[] | Error)[]): PlanarPairs
   names: items.map((_, i) => `item ${i}`),
   images: items.length,
   fingerprint: 'test',
+  contents: async () => 'test',
   load: async (item) => {
     const pairs = items[item]!;
     if (pairs instanceof Error) throw pairs;

@@ -45,6 +45,31 @@ describe('planar pairs', () => {
     assert.deepEqual(project(zoom!.aToB, { x: 0.5, y: 0.5 }), { x: 10.5, y: 20.5 });
   });
 
+  it('are the same pictures whenever they are read', async () => {
+    const dir = await folder([pair]);
+    const pairs = await openPairsFolder(dir);
+    await pairs.load(0);
+    await pairs.load(0);
+    await sharp({ create: { width: 40, height: 30, channels: 3, background: '#ffffff' } })
+      .png()
+      .toFile(join(dir, 'b.png'));
+    await assert.rejects(pairs.load(0), { code: 'changed', message: /b\.png has changed since it was first read/ });
+  });
+
+  it('have a digest of the contents of all pictures, wherever they are', async () => {
+    const [one, same, other] = await Promise.all([1, 2, 3].map(() => folder([pair])));
+    await sharp({ create: { width: 40, height: 30, channels: 3, background: '#ffffff' } })
+      .png()
+      .toFile(join(other!, 'b.png'));
+    const [expected, ...digests] = await Promise.all(
+      [one!, same!, other!].map(async (dir) => (await openPairsFolder(dir)).contents()),
+    );
+    assert.deepEqual(
+      digests.map((digest) => digest === expected),
+      [true, false],
+    );
+  });
+
   it('are read from a file with a byte order mark and line ends of Windows', async () => {
     const text = `\uFEFF${JSON.stringify([pair], null, 1).replaceAll('\n', '\r\n')}\r\n`;
     assert.deepEqual((await openPairsFolder(await folder(text))).names, ['wall']);

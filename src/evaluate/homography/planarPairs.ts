@@ -3,10 +3,12 @@ import { access, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../../data/dataError.js';
+import { watched } from '../../data/imageContents.js';
 import { fileProblem } from '../../files/fileProblem.js';
 import { decodeImage } from '../../image/decode.js';
 import type { Homography } from '../../image/homography.js';
 import type { RgbImage } from '../../image/types.js';
+import { setDigest } from '../contentDigest.js';
 import { checkedHomography, readHomography } from './homographyFile.js';
 import { fromPixelCentres, isInFront } from './planarMap.js';
 
@@ -27,9 +29,12 @@ export interface PlanarPairs {
   readonly images: number;
   /** Number of items, and a digest of what decides their pairs. */
   readonly fingerprint: string;
+  /** A digest of the files of all pictures, as they were when they were first read. */
+  contents(): Promise<string>;
   /**
    * The pairs of an item, at least one. They may be made one by one, as they are asked for.
-   * @throws ImageError for a picture that cannot be decoded, DataError for one that does not fit its homography.
+   * @throws ImageError for a picture that cannot be decoded, DataError for one that does not fit its homography or that has changed
+   *   since it was read before.
    */
   load(item: number): Promise<Iterable<PlanarPair>>;
 }
@@ -54,8 +59,12 @@ interface PairFiles {
   readonly aToB: Homography;
 }
 
-async function readPicture({ file, width, height }: Side, pair: string): Promise<RgbImage> {
-  const image = await decodeImage(await readFile(file));
+async function readPicture(
+  { file, width, height }: Side,
+  pair: string,
+  read: () => Promise<Buffer>,
+): Promise<RgbImage> {
+  const image = await decodeImage(await read());
   if ((width ?? image.width) !== image.width || (height ?? image.height) !== image.height) {
     throw new DataError(
       'malformed',
@@ -76,6 +85,12 @@ function checkFront({ name, aToB }: PairFiles, a: RgbImage): void {
 
 /** @param files with their whole paths */
 function pairsOfFiles(files: readonly PairFiles[]): PlanarPairs {
+  const paths = files.flatMap(({ a, b }) => [a.file, b.file]);
+  const pictures = watched({
+    count: paths.length,
+    nameOf: (index) => paths[index]!,
+    read: (index) => readFile(paths[index]!),
+  });
   const digest = createHash('sha256')
     .update(
       JSON.stringify(files.map(({ name, a, b, aToB }) => [name, basename(a.file), basename(b.file), Array.from(aToB)])),
@@ -85,10 +100,11 @@ function pairsOfFiles(files: readonly PairFiles[]): PlanarPairs {
     names: files.map(({ name }) => name),
     images: 2 * files.length,
     fingerprint: `${files.length} pairs, sha256 ${digest.slice(0, 16)}`,
+    contents: () => setDigest(pictures, [...paths.keys()]),
     async load(item) {
       const pair = files[item]!;
-      const a = await readPicture(pair.a, pair.name);
-      const b = await readPicture(pair.b, pair.name);
+      const a = await readPicture(pair.a, pair.name, () => pictures.read(2 * item));
+      const b = await readPicture(pair.b, pair.name, () => pictures.read(2 * item + 1));
       checkFront(pair, a);
       return [{ name: pair.name, a, b, aToB: pair.aToB }];
     },

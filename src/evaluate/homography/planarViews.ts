@@ -1,5 +1,6 @@
 /** Pairs by construction: a photograph, and the same photograph seen through a known homography. */
 
+import { watched } from '../../data/imageContents.js';
 import { sourceFingerprint } from '../../data/sourceFingerprint.js';
 import type { ImageSource } from '../../data/sources.js';
 import { decodeImage, defaultImageLimits } from '../../image/decode.js';
@@ -8,6 +9,7 @@ import { ImageError } from '../../image/imageError.js';
 import type { RgbImage, Size } from '../../image/types.js';
 import { homographyOfFour } from '../../match/homography/minimalSample.js';
 import { type RandomStream, stream } from '../../tensor/random.js';
+import { setDigest } from '../contentDigest.js';
 import { cornersOf } from './planarMap.js';
 import type { PlanarPairs } from './planarPairs.js';
 import { warp } from './warp.js';
@@ -93,13 +95,19 @@ export function pairsOfViews(
   views: readonly PlanarView[],
   seed: number,
 ): PlanarPairs {
+  const { read } = watched(photographs);
   const randomOf = (item: number, k: number) => stream(seed, 'planarView', item, k);
   return {
     names: Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i)),
     images: photographs.count,
     fingerprint: sourceFingerprint(photographs),
+    contents: () =>
+      setDigest(
+        photographs,
+        Array.from({ length: photographs.count }, (_, i) => i),
+      ),
     async load(item) {
-      const a = await decodeImage(await photographs.read(item));
+      const a = await decodeImage(await read(item));
       // Too large ones are known before any is drawn. Each is drawn when it is asked for: all together could fill the memory.
       for (const [k, view] of views.entries()) placed(a, view, randomOf(item, k));
       return (function* () {

@@ -134,6 +134,18 @@ test('the seed determines the pairs', async () => {
   assert.notDeepEqual(batches.slice(0, 12), batches.slice(24));
 });
 
+test('a photograph that changes between two models is an error, since their values are paired', async () => {
+  const source = { ...(await openImageSource(root)) };
+  await matchQuality(source, meanColour, options);
+  const { read } = source;
+  source.read = (index) => read(index === 5 ? 6 : index);
+  await assert.rejects(matchQuality(source, meanColour, options), {
+    name: 'DataError',
+    code: 'changed',
+    message: new RegExp(`^${source.nameOf(5)} has changed since it was first read`),
+  });
+});
+
 test('photographs that cannot be decoded are left out and named; the others have the same pairs', async () => {
   const source = await openImageSource(root);
   const whole = await matchQuality(source, meanColour, options);

@@ -5,6 +5,7 @@
  */
 
 import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../../data/augment.js';
+import { isChange, watched } from '../../data/imageContents.js';
 import type { SkippedImage } from '../../data/sample.js';
 import type { ImageSource } from '../../data/sources.js';
 import { renderView, type ViewParameters } from '../../data/view.js';
@@ -159,7 +160,7 @@ function scorePhotograph(
  * `stream(seed, 'matchQuality', i, k)`, so two models with maps of any size see the same crops. Each pair is matched in
  * one direction, from its first crop to its second. True positions outside the second crop count as wrong.
  * Photographs that cannot be decoded are left out. Some are decoded while others are computed.
- * @throws DataError if fewer than two can be decoded, RangeError for a result of `extract` of another shape.
+ * @throws DataError if fewer than two can be decoded, or one changes between two measurements of the source; RangeError for a result of `extract` of another shape.
  */
 export async function matchQuality(
   photographs: ImageSource,
@@ -171,11 +172,13 @@ export async function matchQuality(
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
+  const { read } = watched(photographs);
   const prepare = async (photograph: number): Promise<Prepared> => {
     let image: RgbImage;
     try {
-      image = await decodeImage(await photographs.read(photograph));
+      image = await decodeImage(await read(photograph));
     } catch (error) {
+      if (isChange(error)) throw error;
       return { reason: error instanceof Error ? error.message : String(error) };
     }
     const views: ViewParameters[] = [];

@@ -71,6 +71,10 @@ const data = z.strictObject({
   role: z.enum(['train', 'test', 'images']).describe('What they were used for; `images` where nothing is trained.'),
   source: z.string().describe('The path as it was given.'),
   fingerprint: z.string().describe('Number of images, and a digest of their names, order and classes.'),
+  contents: z
+    .string()
+    .optional()
+    .describe('Digest of the files of the images that were used or left out. Results of older versions lack it.'),
   images: z.int().nonnegative().describe('Images that were used.'),
   skipped: z
     .array(

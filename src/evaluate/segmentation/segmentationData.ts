@@ -69,10 +69,10 @@ const ofImage = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
   }
 };
 
-/** @throws DataError `malformed` for a file that is not the one that was checked. */
+/** @throws DataError `changed` for a file that is not the one that was checked. */
 function requireUnchanged(bytes: Uint8Array, path: string, digest: string): void {
   if (digestOf(bytes) === digest) return;
-  throw new DataError('malformed', `${path} has changed since it was checked; run the evaluation again`);
+  throw new DataError('changed', `${path} has changed since it was checked; run the evaluation again`);
 }
 
 /**
@@ -259,6 +259,11 @@ function missingClasses(
     'malformed',
     `${text} (${trained.length} masks such as ${trained[0]!.mask}); correct the masks, the list of classes or the split`,
   );
+}
+
+/** A digest of the files of images and masks. */
+export function segmentationContents(pairs: readonly CheckedPair[]): string {
+  return digestOf(Buffer.from(JSON.stringify(pairs.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]))));
 }
 
 /** Number of images and a digest of their names, order and classes, as the result has it. */

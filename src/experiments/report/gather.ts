@@ -14,6 +14,8 @@ import type { Definition } from '../definition.js';
 import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
+import { alignItems } from './alignItems.js';
+import { byProtocol, type ProtocolGroup } from './byProtocol.js';
 import { completeDefinition, mergeDefinitions, union } from './mergeDefinitions.js';
 import { type CellResult, type MeasuredCell, measuredCells, requireSame } from './requireSame.js';
 import { seedValues } from './seedValues.js';
@@ -26,8 +28,9 @@ export interface GatheredMeasure extends VariantMeasure {
   readonly over?: SeedInterval['over'];
 }
 
-/** What an evaluation measured of all variants. */
+/** What an evaluation measured of all variants, or of those of one protocol. */
 export interface EvaluationTable {
+  /** Of the evaluation; with a number where there are several protocols. */
   readonly name: string;
   readonly title: string;
   /** Protocol and data. */
@@ -191,17 +194,49 @@ function distinctRows(rows: readonly Row[]): Row[] {
   });
 }
 
-function tableOf(
+/**
+ * Tables of an evaluation: one for each protocol, since figures of different ones are not comparable. The protocol of a segmentation
+ * follows from the network's family.
+ */
+function tablesOf(
   { name }: Definition['evaluations'][number],
   definition: Definition,
   cells: readonly GatheredCell[],
   floors: readonly GatheredCell[],
-): EvaluationTable | undefined {
-  const measured = measuredCells(cells, name);
-  const [first] = measured;
-  if (first === undefined) return undefined;
-  const floor = measuredCells(floors, name);
-  requireSame(name, [...measured, ...floor]);
+): EvaluationTable[] {
+  const [found, foundFloors] = [measuredCells(cells, name), measuredCells(floors, name)];
+  requireSame(name, [...found, ...foundFloors]);
+  const [measured, floor] = [found, foundFloors].map((each) =>
+    each.map((one) => ({ ...one, result: alignItems(one.result, found[0]?.result.items) })),
+  ) as [typeof found, typeof found];
+  const { groups, leftOut } = byProtocol(measured, floor);
+  return groups.map((group, i) => {
+    const title = KIND_TITLES[group.measured[0]!.result.kind];
+    const several = groups.length > 1;
+    const table = tableOf(group, measured, definition);
+    return {
+      ...table,
+      name: several ? `${name}-${i + 1}` : name,
+      title: `${name === group.measured[0]!.result.kind ? title : `${title} (${name})`}${several ? `, protocol ${i + 1} of ${groups.length}` : ''}`,
+      notes: [
+        ...(several
+          ? [
+              'The variants were measured with several protocols, such as those of the families of networks: each has a table.',
+            ]
+          : []),
+        ...(leftOut.length > 0 ? [`Measured with another protocol, and left out: ${leftOut.join(', ')}.`] : []),
+        ...table.notes,
+      ],
+    };
+  });
+}
+
+/** @param all results of the evaluation, of all protocols. */
+function tableOf(
+  { measured, floor }: ProtocolGroup<MeasuredCell<GatheredCell>>,
+  all: readonly MeasuredCell<GatheredCell>[],
+  definition: Definition,
+): Omit<EvaluationTable, 'name' | 'title'> {
   const figures = union(
     measured.map(({ result }) =>
       result.subjects[0]!.figures.map(({ name: key, label, unit, better }) => ({ name: key, label, unit, better })),
@@ -220,13 +255,21 @@ function tableOf(
   );
   const rows = distinctRows([...variantRows, ...floorRows, ...baselineRows([...floor, ...measured])]);
   const measures = rows.flatMap((row) => figures.flatMap((figure) => measuresOf(row, figure)));
+  const rowNamed = (name: string | undefined) => variantRows.find((row) => row.name === name);
   const differences = definition.variants.flatMap(({ name: variant, baseline }) => {
-    const [of, less] = [variant, baseline].map((each) => variantRows.find((row) => row.name === each));
+    const [of, less] = [rowNamed(variant), rowNamed(baseline)];
     if (of === undefined || less === undefined || of === less) return [];
     return figures.flatMap((figure) => differenceOf(of, less, figure.name));
   });
+  const elsewhere = definition.variants.flatMap(({ name: variant, baseline }) => {
+    const isElsewhere = rowNamed(baseline) === undefined && all.some(({ cell }) => cell.variant === baseline);
+    return rowNamed(variant) !== undefined && isElsewhere ? [`${variant} - ${baseline}`] : [];
+  });
   const unsure = [...measures.filter(({ seed }) => seed === null), ...differences];
   const notes = [
+    ...(elsewhere.length > 0
+      ? [`No differences of variants that were measured with different protocols: ${elsewhere.join(', ')}.`]
+      : []),
     ...(unsure.some(({ over }) => over === 'seeds')
       ? [
           'Intervals of differences of figures that are no means over items are over seeds alone: the test images are taken as given.',
@@ -239,13 +282,8 @@ function tableOf(
       : []),
     ...new Set(measured.flatMap(({ result }) => result.notes ?? [])),
   ];
-  const { kind } = first.result;
-  return {
-    ...{ name, figures, measures, differences, notes },
-    title: name === kind ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} (${name})`,
-    about: aboutText(first.result),
-    variants: rows.map((row) => row.name),
-  };
+  const about = aboutText(measured[0]!.result);
+  return { figures, measures, differences, notes, about, variants: rows.map((row) => row.name) };
 }
 
 const clipped = (value: number, unit: FigureInfo['unit']) =>
@@ -345,7 +383,7 @@ export async function gatherExperiment(
   );
   return {
     ...{ definition, missing, curves },
-    tables: definition.evaluations.flatMap((evaluation) => tableOf(evaluation, definition, cells, floorCells) ?? []),
+    tables: definition.evaluations.flatMap((evaluation) => tablesOf(evaluation, definition, cells, floorCells)),
     collapsed: cells.flatMap(({ variant, seed, record: { training } }) =>
       training.status === 'done' && training.collapsed !== undefined ? [`${variant}/seed-${seed}`] : [],
     ),

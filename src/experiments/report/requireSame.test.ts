@@ -14,6 +14,22 @@ const compare = (other: Partial<EvaluationResult>, seed = 1, result = first) =>
 describe('requireSame', () => {
   it('takes results of the same images and options, wherever the images are', () => {
     compare({ data: first.data.map((data) => ({ ...data, source: 'elsewhere' })), options: { k: 3, crop: 96 } });
+    // Results of older versions have no digests of contents.
+    compare({ data: first.data.map((data) => ({ ...data, contents: 'x' })) });
+  });
+
+  it('takes other protocols and rates, which may follow from the network', () => {
+    const segmentation = { ...first, kind: 'segmentation' as const, options: { learningRate: 0.01 } };
+    compare({ protocol: 'x', options: { learningRate: 0.001 } }, 1, segmentation);
+  });
+
+  it('takes the same items in another order, which a seed may decide', () => {
+    compare({ items: first.items!.toReversed() });
+    const { items: _, ...printed } = first;
+    requireSame('knn', [
+      { cell: { seed: 1 }, folder: 'a', result: printed },
+      { cell: { seed: 2 }, folder: 'b', result: printed },
+    ]);
   });
 
   it('takes other seeds where they draw no items, and seeds that are those of training', () => {
@@ -32,16 +48,21 @@ describe('requireSame', () => {
   });
 
   it('refuses others, and says what differs', () => {
-    const data = first.data.map((each, i) => (i === 0 ? { ...each, images: 4000 } : each));
+    const contents = (text: string) => first.data.map((each) => ({ ...each, contents: text }));
+    const result = { ...first, data: contents('a') };
+    const data = result.data.map((each, i) => (i === 0 ? { ...each, images: 4000 } : each));
     for (const [other, message] of [
-      [{ items: first.items!.toReversed() }, /^evaluation knn was made on other images in b than in a; make it again/],
-      [{ data: first.data.slice(1) }, /on other images in b than in a;/],
+      [
+        { items: first.items!.map((name) => `other/${name}`) },
+        /^evaluation knn was made on other images in b than in a; make it again/,
+      ],
+      [{ data: result.data.slice(1) }, /on other images in b than in a;/],
+      [{ data: contents('b') }, /on other images in b than in a \(files of other contents .*: train, test\);/],
       [{ data }, /on other images in b than in a \(4,000 and 8 train images\);/],
       [{ options: { k: 5 }, protocol: 'x' }, /with other options in b than in a \(k is 5 and 3\);/],
       [{ options: { k: 3, augmented: true } }, /\(augmented is true and absent\)/],
-      [{ protocol: 'x' }, /with another protocol in b than in a;/],
     ] as const) {
-      assert.throws(() => compare(other), { name: 'ExperimentError', message });
+      assert.throws(() => compare(other, 1, result), { name: 'ExperimentError', message });
     }
   });
 });

@@ -1,9 +1,14 @@
 import type { EvaluationResult } from '../../evaluate/result/schema.js';
 import { countText } from '../../report/results/about.js';
+import { itemPlaces } from '../../report/results/itemPlaces.js';
 import { optionDifferences } from '../../report/results/optionDifferences.js';
+import { changedSets, haveSameSets } from '../../report/results/sameData.js';
 import { ExperimentError } from '../experimentError.js';
 
-/** Results that stand in one table have to be measured on the same images in the same way. */
+/**
+ * Results of an evaluation have to be measured on the same images with the same options. Their protocols may differ, since they may
+ * follow from the network's family: see `byProtocol`.
+ */
 
 /** A result of an evaluation, and the folder of the cell that has it. */
 export interface CellResult {
@@ -27,8 +32,9 @@ export function measuredCells<Cell extends { readonly results: ReadonlyMap<strin
   });
 }
 
-const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-const setsOf = ({ data }: EvaluationResult) => data.map(({ role, fingerprint }) => [role, fingerprint]);
+/** The same items, in any order. */
+const sameItems = ({ items }: EvaluationResult, { items: other }: EvaluationResult): boolean =>
+  items === undefined || other === undefined ? items === other : itemPlaces(items, other) !== undefined;
 
 type Measured = MeasuredCell<{ readonly seed: number }>;
 
@@ -39,20 +45,23 @@ const followTraining = (...measured: readonly Measured[]): boolean =>
 /** What is not the same in two results, and how; undefined if they can be compared. */
 function differenceOf(of: Measured, other: Measured): { what: string; how: readonly string[] } | undefined {
   const [a, b] = [of.result, other.result];
-  if (!isSame(setsOf(a), setsOf(b)) || !isSame(a.items, b.items)) return { what: 'on other images', how: [] };
+  if (!haveSameSets(a, b) || !sameItems(a, b)) return { what: 'on other images', how: [] };
   const numbers = a.data.flatMap(({ role, images }, i) => {
     const also = b.data[i]!.images;
     return images === also ? [] : [`${countText(images)} and ${countText(also)} ${role} images`];
   });
   if (numbers.length > 0) return { what: 'on other images', how: numbers };
+  const changed = changedSets(a, b).map((set) => a.data[set]!.role);
+  if (changed.length > 0) {
+    return { what: 'on other images', how: [`files of other contents under the same names: ${changed.join(', ')}`] };
+  }
   const options = optionDifferences(a, b)
     .filter(({ name }) => name !== 'seed' || !followTraining(of, other))
     .map(({ name, values }) => `${name} is ${values.join(' and ')}`);
-  if (options.length > 0) return { what: 'with other options', how: options };
-  return a.protocol === b.protocol ? undefined : { what: 'with another protocol', how: [] };
+  return options.length > 0 ? { what: 'with other options', how: options } : undefined;
 }
 
-/** @throws ExperimentError for cells that were evaluated on other images, or in another way, than the first. */
+/** @throws ExperimentError for cells that were evaluated on other images, or with other options, than the first. */
 export function requireSame(evaluation: string, measured: readonly Measured[]): void {
   const [first] = measured;
   for (const each of measured.slice(1)) {

@@ -31,6 +31,34 @@ describe('groupResults', () => {
     );
   });
 
+  it('puts results of other images under the same names apart, as far as files have digests of them', () => {
+    const of = (path: string, source: string, contents?: string) => {
+      const { result } = file(path, [trained(path)]);
+      return {
+        path,
+        result: { ...result, data: result.data.map((set) => ({ ...set, source, ...(contents && { contents }) })) },
+      };
+    };
+    const files = [of('a.json', 'x/val', 'c1'), of('b.json', 'y/val', 'c2'), of('c.json', 'z/val', 'c1')];
+    assert.deepEqual(labels(files), [['a.json', 'c.json'], ['b.json']]);
+    const told = renderMarkdown(resultsReport(files));
+    const data = (text: string) => [...text.matchAll(/- Data \(test\): (.*)/g)].map(([, note]) => note);
+    const used = 'images, sha256 34, contents';
+    assert.deepEqual(data(told), [
+      `\`x/val\` (\`a.json\`), \`z/val\` (\`c.json\`), 9 ${used} c1; 8 images used, 1 skipped.`,
+      `\`y/val\`, 9 ${used} c2; 8 images used, 1 skipped.`,
+    ]);
+    // Of an older version: it may be the same as any, but not as all.
+    const [old, ...others] = [of('old.json', 'w/val'), ...files];
+    assert.deepEqual(labels([old, ...others]), [['old.json', 'a.json', 'c.json'], ['b.json']]);
+    const unknown = data(renderMarkdown(resultsReport([old, files[1]!])));
+    assert.deepEqual(unknown, [
+      '`w/val` (`old.json`), `y/val` (`b.json`), 9 images, sha256 34; 8 images used, 1 skipped.',
+      'the names are the same in all files; whether the images are cannot be told from these files.',
+    ]);
+    assert.equal(data(renderMarkdown(resultsReport([old, of('b.json', 'w/val', 'c2')]))).length, 1);
+  });
+
   it('puts results together whose items have another order, unless names are there twice', () => {
     const a = file('a.json', [trained()]);
     const turned = file('b.json', [trained('pico 1')], { items: a.result.items!.toReversed() });

@@ -3,6 +3,7 @@ import type { EvaluationResult, ResultSubject } from '../../evaluate/result/sche
 import type { FigureInfo } from '../report.js';
 import { itemPlaces } from './itemPlaces.js';
 import type { ResultFile } from './readResults.js';
+import { changedSets } from './sameData.js';
 
 /** Results are comparable, and stand in one table, if they are of one kind, protocol and data. */
 
@@ -29,7 +30,7 @@ export interface Group {
   rowOf(file: ResultFile, subject: string): Row;
 }
 
-/** What has to be the same. The path of the data may differ, their fingerprint may not. */
+/** What has to be the same, besides the contents of the images. The path of the data may differ, their fingerprint may not. */
 function keyOf({ kind, protocol, data }: EvaluationResult): string {
   return JSON.stringify([kind, protocol, data.map(({ role, fingerprint, images }) => [role, fingerprint, images])]);
 }
@@ -111,7 +112,7 @@ export function groupResults(files: readonly ResultFile[]): Group[] {
     const group = groups.find(
       (members) =>
         keyOf(members[0]!.result) === keyOf(file.result) &&
-        members.every(({ result }) => sameItems(result, file.result)),
+        members.every(({ result }) => sameItems(result, file.result) && changedSets(result, file.result).length === 0),
     );
     if (group === undefined) groups.push([file]);
     else group.push(file);

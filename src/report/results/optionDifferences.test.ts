@@ -43,6 +43,25 @@ describe('optionDifferences', () => {
     }
   });
 
+  it('has the seed where it draws the images that are trained on or searched, and not where all of them are', () => {
+    const set = (role: 'train' | 'test' | 'images', images: number, skipped = 0) => ({
+      ...{ role, source: role, fingerprint: '1000 images, sha256 12', images },
+      skipped: Array.from({ length: skipped }, (_, i) => ({ name: `${i}.jpg`, reason: 'no picture' })),
+    });
+    const seeds = (kind: Kind, data: EvaluationResult['data']) => {
+      const result = { ...of(kind, {}), data };
+      return [optionDifferences({ ...result, seed: 1 }, result), optionDifferences({ ...result, seed: 2 }, result)];
+    };
+    for (const kind of ['knn', 'linear', 'retrieval'] as const) {
+      assert.deepEqual(seeds(kind, [set('train', 99, 1), set('test', 8)]), [
+        [],
+        [{ name: 'seed', values: ['2', '1'] }],
+      ]);
+      assert.deepEqual(seeds(kind, [set('train', 997, 3), set('test', 8)]), [[], []]);
+    }
+    assert.equal(seeds('retrieval', [set('images', 99)])[1]!.length, 1);
+  });
+
   it('leaves out what was found', () => {
     const found = (value: number) => ({ chance: { a: value }, chosenLearningRates: value, duplicates: value });
     assert.deepEqual(names(of('linear', found(1)), of('linear', { ...found(2), unanswerable: 3 })), []);
@@ -59,6 +78,10 @@ describe('optionDifferences', () => {
     }
     assert.deepEqual(names(of('matches', { crop: 96 }), of('matches', { crop: 128 })), []);
     assert.deepEqual(names(of('segmentation', { crop: 96 }), of('segmentation', { crop: 128 })), ['crop']);
+    const headRate = (learningRate: number, ...flags: string[]) => of('segmentation', { learningRate }, ...flags);
+    assert.deepEqual(names(headRate(0.01), headRate(0.001)), []);
+    assert.deepEqual(names(headRate(0.01), headRate(0.001, '--lr', '0.001')), ['learningRate']);
+    assert.deepEqual(names(of('matches', { top: 20 }), of('matches', { top: 9 })), []);
     const rates = (rate: number) => ({ learningRates: [rate] });
     assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.02))), []);
     assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.1), '--lr=0.1')), ['learningRates']);

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EvaluationResult } from '../../evaluate/result/schema.js';
+import { isPart } from './sameData.js';
 
 /** Whether two results were measured with the same options. */
 
@@ -19,8 +20,10 @@ const FOLLOWED: Readonly<Record<EvaluationResult['kind'], Readonly<Record<string
   knn: SIZES,
   linear: { ...SIZES, learningRates: ['--lr'] },
   retrieval: SIZES,
-  segmentation: {},
-  matches: { crop: ['--crop'] },
+  // Of the network's family. The protocol says it too, so that results of other rates are never compared.
+  segmentation: { learningRate: ['--lr'] },
+  // The number of best matches is that of all cells where a map has fewer, which the protocol says too.
+  matches: { crop: ['--crop'], top: [] },
   homography: {},
 };
 
@@ -30,16 +33,28 @@ export interface OptionDifference {
   readonly values: readonly [string, string];
 }
 
-/** Whether the seed draws what is measured: crops of photographs, or random views of them. Elsewhere it draws heads and estimates alone. */
-function seedDrawsItems({ kind, options: { views } }: EvaluationResult): boolean {
+/**
+ * Whether fewer images were trained on, or searched, than the source has: a part that the seed draws (`--train-images`, `--train-percent`).
+ * Of a part of the test images, the names of the items tell whether it is the same.
+ */
+const isDrawnPart = ({ data }: EvaluationResult): boolean => data.some((set) => set.role !== 'test' && isPart(set));
+
+/**
+ * Whether the seed draws what is measured: crops of photographs, random views of them, or the images that are trained on or searched.
+ * Elsewhere it draws heads and estimates alone.
+ */
+function seedDraws(result: EvaluationResult): boolean {
+  const { kind, options } = result;
+  const views = options['views'];
   const isRandom = (view: unknown) => (view as { readonly kind?: unknown } | null)?.kind === 'perspective';
-  return kind === 'matches' || (kind === 'homography' && Array.isArray(views) && views.some(isRandom));
+  if (kind === 'matches' || (kind === 'homography' && Array.isArray(views) && views.some(isRandom))) return true;
+  return isDrawnPart(result);
 }
 
 const isGiven = ({ command }: EvaluationResult, flags: readonly string[]): boolean =>
   command.some((word) => flags.includes(word.split('=')[0]!));
 
-/** The options of results of one kind that differ, where they decide how something was measured: also `seed`, if it draws the items. */
+/** The options of results of one kind that differ, where they decide how something was measured: also `seed`, if it draws what is measured. */
 export function optionDifferences(a: EvaluationResult, b: EvaluationResult): OptionDifference[] {
   const names = new Set([...Object.keys(a.options), ...Object.keys(b.options)]);
   const differing = [...names].flatMap((name): OptionDifference[] => {
@@ -50,6 +65,6 @@ export function optionDifferences(a: EvaluationResult, b: EvaluationResult): Opt
     if (follows || isDeepStrictEqual(of, other)) return [];
     return [{ name, values: [JSON.stringify(of) ?? 'absent', JSON.stringify(other) ?? 'absent'] }];
   });
-  if (a.seed === b.seed || !seedDrawsItems(a)) return differing;
+  if (a.seed === b.seed || !(seedDraws(a) || seedDraws(b))) return differing;
   return [...differing, { name: 'seed', values: [String(a.seed), String(b.seed)] }];
 }

@@ -10,6 +10,7 @@ import { aboutText, countText, dataName, KIND_TITLES, plural } from './about.js'
 import { differencesAcross, obstaclesAcross } from './acrossFiles.js';
 import { type Group, groupResults } from './groups.js';
 import type { ResultFile } from './readResults.js';
+import { haveSameContents } from './sameData.js';
 
 /** Reports of results: a section of tables and plots for each group of comparable results. */
 
@@ -59,7 +60,10 @@ function figuresTable({ rows, figures, files }: Group): Block {
   };
 }
 
-const pathsText = (files: readonly ResultFile[]): Text =>
+/** A text in its parts. */
+type Parts = Exclude<Text, string>;
+
+const pathsText = (files: readonly ResultFile[]): Parts =>
   files.flatMap(({ path }, i) => [...(i > 0 ? [', '] : []), { code: path }]);
 
 /** Paired differences within the files, then of the model of the first file and those of the others. */
@@ -215,14 +219,43 @@ function obstacleNotes([first, ...others]: readonly ResultFile[]): Text[] {
 const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
-function notes({ data, files }: Group): Text[] {
-  const dataNotes = data.map(
-    ({ role, source, fingerprint, images, skipped }): Text => [
-      `Data (${role}): `,
-      { code: source },
-      `, ${fingerprint}; ${plural(images, 'image')} used${skipped.length > 0 ? `, ${countText(skipped.length)} skipped` : ''}.`,
-    ],
-  );
+/** The sources of a set: where files name several, each with its files. */
+function sourcesText(files: readonly ResultFile[], set: number): Parts {
+  const sources = [...new Set(files.map(({ result }) => result.data[set]!.source))];
+  return sources.flatMap((source, i) => {
+    const own = files.filter(({ result }) => result.data[set]!.source === source);
+    const by = sources.length === 1 ? [] : [' (', ...pathsText(own), ')'];
+    return [...(i > 0 ? [', '] : []), { code: source }, ...by];
+  });
+}
+
+/** Sets of images, and whether those of several sources are known to be the same. */
+function dataNotes({ data, files }: Group): Text[] {
+  return data.flatMap(({ role, fingerprint, contents, images, skipped }, set): Text[] => {
+    const used = `${plural(images, 'image')} used${skipped.length > 0 ? `, ${countText(skipped.length)} skipped` : ''}`;
+    const isUnknown = files.some(({ result }) =>
+      files.some(
+        ({ result: other }) =>
+          other.data[set]!.source !== result.data[set]!.source && haveSameContents(result, other, set) === undefined,
+      ),
+    );
+    return [
+      [
+        `Data (${role}): `,
+        ...sourcesText(files, set),
+        `, ${fingerprint}${contents === undefined ? '' : `, contents ${contents}`}; ${used}.`,
+      ],
+      ...(isUnknown
+        ? [
+            `Data (${role}): the names are the same in all files; whether the images are cannot be told from these files.`,
+          ]
+        : []),
+    ];
+  });
+}
+
+function notes(group: Group): Text[] {
+  const { files } = group;
   const fileNotes = files.map(
     ({ path, result: { command, versions, seed, created } }): Text => [
       { code: path },
@@ -234,7 +267,7 @@ function notes({ data, files }: Group): Text[] {
   const warnings = [...new Set(files.flatMap(({ result }) => result.notes ?? []))];
   return [
     ...warnings,
-    ...dataNotes,
+    ...dataNotes(group),
     ...optionNotes(files),
     ...obstacleNotes(files),
     ...fileNotes,

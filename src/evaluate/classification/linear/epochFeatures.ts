@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { noAugmentation } from '../../../data/augment.js';
+import { digestsOf } from '../../../data/imageContents.js';
 import { createLoader } from '../../../data/loader.js';
 import type { SkippedImage } from '../../../data/sample.js';
 import type { OutputName } from '../../../engine/engine.js';
@@ -71,6 +72,7 @@ export function randomCropFeatures(
     items: Uint32Array.from(images.indices),
     batchSize: BATCH,
     keepLast: true,
+    digests: digestsOf(images.source),
     seed,
     workers: Math.max(1, Math.min(MAX_LOADERS, Math.floor(availableParallelism() / 2))),
     views: [

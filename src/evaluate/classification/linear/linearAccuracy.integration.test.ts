@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -140,6 +140,21 @@ describe('linear accuracy of a subject', () => {
     });
     const cropped = linearAccuracy(subject, pixels, broken, { ...options, learningRates: [0.1, 0.05] });
     await assert.rejects(cropped, { name: 'DataError', message: /^none of the \d+ training images that are held out/ });
+  });
+
+  it('refuses a training image that changes between two subjects', async () => {
+    const file = join(root, 'images', 'red', '1.png');
+    const before = await readFile(file);
+    const source = await openImageSource(join(root, 'images'), { labels: 'auto' });
+    const own = splitLabelled(source, undefined, { trainImages: 100, testImages: 2, seed: 2 });
+    await linearAccuracy(subject, pixels, own, { ...options, epochs: 1 });
+    await copyFile(join(root, 'images', 'red', '2.png'), file);
+    try {
+      const again = linearAccuracy(subject, pixels, own, { ...options, epochs: 1 });
+      await assert.rejects(again, { name: 'DataError', code: 'changed', message: /^red\/1\.png has changed/ });
+    } finally {
+      await writeFile(file, before);
+    }
   });
 
   it('refuses fewer than two test images', async () => {

@@ -114,8 +114,9 @@ async function measured(
   const choosers: HeadPlan[] = held
     ? learningRates.map((learningRate) => ({ learningRate, seed: headSeeds[0]!, learns: held.map((own) => !own) }))
     : [];
-  if (cache.keeps) progress.begin(`${source.name}, checking for changes`, train.indices.length, 'images');
-  const contents = cache.keeps ? await contentDigest(train.source, train.indices, progress.advance) : '';
+  // Known before any is trained on: random crops are then of these images, in every epoch and for every subject.
+  progress.begin(`${source.name}, checking for changes`, train.indices.length, 'images');
+  const contents = await contentDigest(train.source, train.indices, progress.advance);
   const saved = cache.progressOf({
     kind: 'linear heads',
     digest: source.digest,
