@@ -493,6 +493,21 @@ describe('HTTP under limits', () => {
     await server.close();
   });
 
+  test('headers that announce bodies take nothing of the budget of requests', async () => {
+    const { server, url, post, until: untilLine } = await start();
+    const { hostname, port } = new URL(url);
+    const head =
+      'POST /v1/embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: 68157440\r\n\r\n';
+    const sockets = Array.from({ length: 8 }, () => connect(Number(port), hostname));
+    for (const socket of sockets) socket.write(head);
+    await untilLine(/^vicregl_http_requests_in_flight 8$/m);
+    await untilLine(/^vicregl_held_request_bytes 0$/m);
+    assert.equal((await post('/v1/embed', asBody(photo), jpeg)).status, 200);
+    for (const socket of sockets) socket.destroy();
+    await untilLine(/^vicregl_http_requests_in_flight 0$/m);
+    await server.close();
+  });
+
   test('a caller that goes away leaves the queue, and one whose deadline passes is answered', async () => {
     const held = createHeldEngine();
     const { server, post, until: untilLine } = await start({ httpDeadlineSeconds: 1 }, held.engine);
