@@ -493,6 +493,21 @@ describe('HTTP under limits', () => {
     await server.close();
   });
 
+  test('headers that announce bodies take nothing of the budget of requests', async () => {
+    const { server, url, post, until: untilLine } = await start();
+    const { hostname, port } = new URL(url);
+    const head =
+      'POST /v1/embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: 68157440\r\n\r\n';
+    const sockets = Array.from({ length: 8 }, () => connect(Number(port), hostname));
+    for (const socket of sockets) socket.write(head);
+    await untilLine(/^vicregl_http_requests_in_flight 8$/m);
+    await untilLine(/^vicregl_held_request_bytes 0$/m);
+    assert.equal((await post('/v1/embed', asBody(photo), jpeg)).status, 200);
+    for (const socket of sockets) socket.destroy();
+    await untilLine(/^vicregl_http_requests_in_flight 0$/m);
+    await server.close();
+  });
+
   test('a caller that goes away leaves the queue, and one whose deadline passes is answered', async () => {
     const held = createHeldEngine();
     const { server, post, until: untilLine } = await start({ httpDeadlineSeconds: 1 }, held.engine);
@@ -537,6 +552,46 @@ describe('HTTP under limits', () => {
     await untilLine(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
     await untilLine(/^vicregl_held_request_bytes 0$/m);
     await untilLine(/^vicregl_http_requests_in_flight 0$/m);
+    const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+    assert.match(text, /^vicregl_http_requests_total\{route="\/v1\/embed",status="499"\} 1$/m);
+    assert.doesNotMatch(text, /route="unknown"/);
+    await server.close();
+  });
+
+  test('a request whose body cannot be read is counted once, as what it was answered', async () => {
+    const { server, url, until: untilLine } = await start();
+    const { hostname, port } = new URL(url);
+    const send = async (...parts: readonly string[]): Promise<string> => {
+      const socket = connect(Number(port), hostname);
+      for (const part of parts) {
+        socket.write(part);
+        await untilLine(/^vicregl_http_requests_in_flight 1$/m);
+      }
+      socket.write('zz\r\nhello\r\n');
+      return readText(socket);
+    };
+    const head =
+      'POST /v1/embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ntransfer-encoding: chunked\r\n\r\n';
+    // In a packet of its own, and with the header.
+    assert.match(await send(`${head}5\r\nabcde\r\n`), /^HTTP\/1\.1 400 [\s\S]*not HTTP\/1\.1/);
+    assert.match(await send(), /^HTTP\/1\.1 400 /);
+    const socket = connect(Number(port), hostname);
+    socket.write(`${head}zz\r\nhello\r\n`);
+    assert.match(await readText(socket), /^HTTP\/1\.1 400 /);
+    await untilLine(/^vicregl_http_requests_in_flight 0$/m);
+    const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+    const counted = (name: string): string[] =>
+      text.split('\n').filter((line) => line.startsWith(`${name}{`) && !line.endsWith(' 0'));
+    assert.deepEqual(counted('vicregl_http_requests_total'), [
+      'vicregl_http_requests_total{route="/v1/embed",status="400"} 2',
+      'vicregl_http_requests_total{route="unknown",status="400"} 1',
+    ]);
+    assert.deepEqual(counted('vicregl_requests_total'), [
+      'vicregl_requests_total{method="Embed",code="INVALID_ARGUMENT"} 2',
+    ]);
+    assert.deepEqual(counted('vicregl_requests_rejected_total'), [
+      'vicregl_requests_rejected_total{method="Embed",reason="INVALID_ARGUMENT"} 2',
+    ]);
     await server.close();
   });
 

@@ -24,6 +24,13 @@ const requests = {
   ExtractFeaturesChunked: service.ExtractFeaturesChunked.requestSerialize({ image }),
 };
 
+/** 784 x 784 cells of 16 channels: 39 MB, more than the sockets of both sides hold. */
+const large = service.ExtractFeatures.requestSerialize({
+  image,
+  upsample: { size: { rows: 784, columns: 784 } },
+  maxResponseBytes: 64 * 1024 * 1024,
+});
+
 type Method = keyof typeof requests;
 
 async function startServer(t: TestContext, limits: Partial<ServeLimits>) {
@@ -107,6 +114,45 @@ describe('a client that stops reading', () => {
   });
 });
 
+describe('a large answer', () => {
+  /** Asks for it, and reads up to its header. */
+  async function ask(session: ClientHttp2Session): Promise<ClientHttp2Stream> {
+    const stream = rawCall(session, `/${serviceName}/ExtractFeatures`, [large]);
+    stream.end();
+    await once(stream, 'response');
+    return stream;
+  }
+
+  test('of which a client reads the beginning ends when nothing more is read for readSeconds, whatever its size', async (t) => {
+    // All of it has 75 s.
+    const { session, metric } = await start(t, { readSeconds: 2 }, 1_000_000);
+    const stalled = await ask(session);
+    await until(async () => (await metric('vicregl_held_response_bytes')) > 39e6);
+    assert.equal(await resetOf(stalled), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
+    const rejected = 'vicregl_requests_rejected_total{method="ExtractFeatures",reason="READER_STALLED"}';
+    assert.equal(await metric(rejected), 1);
+  });
+
+  test('that is read slowly is received completely', async (t) => {
+    const { session, metric } = await start(t, { readSeconds: 1 }, 1_000_000);
+    const stream = await ask(session);
+    let bytes = 0;
+    let due = 1_000_000;
+    stream.on('data', (data: Buffer) => {
+      bytes += data.byteLength;
+      if (bytes < due) return;
+      due += 1_000_000;
+      stream.pause();
+      setTimeout(() => stream.resume(), 50);
+    });
+    const [trailers] = (await once(stream, 'trailers')) as [Record<string, unknown>];
+    assert.equal(trailers['grpc-status'], '0');
+    assert.ok(bytes > 39e6, `${bytes} bytes`);
+    await until(async () => (await metric('vicregl_requests_total{method="ExtractFeatures",code="OK"}')) === 1);
+  });
+});
+
 test('a client that reads slowly receives the complete answer', async (t) => {
   const { session, metric } = await start(t, { readSeconds: 2 }, 4000);
   const stream = call(session, 'ExtractFeaturesStream', 12);
@@ -155,7 +201,8 @@ describe('a client that stops reading over HTTP', () => {
   const unsent = 'vicregl_http_requests_total{route="/v1/features",status="499"}';
 
   test('its connection is closed, its resources are released, and other calls are answered', async (t) => {
-    const { httpAddress, metric } = await startServer(t, { readSeconds: 0.02 });
+    // All of the answer has 75 s.
+    const { httpAddress, metric } = await startServer(t, { readSeconds: 2 });
     const socket = await send(httpAddress);
     t.after(() => socket.destroy());
     assert.ok((await metric('vicregl_held_response_bytes')) > 39e6);

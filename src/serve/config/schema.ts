@@ -165,7 +165,8 @@ const limits = {
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
-      'Maximum seconds for a caller to receive a response message, per MiB of it. After that its call is ended.',
+      'Maximum seconds for a caller to receive a response message, per MiB of it, and in which it takes less than 256 KiB of a larger one. ' +
+        'After that its call is ended.',
     ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)

@@ -51,7 +51,7 @@ export interface ServeLimits {
   readonly connectionAgeSeconds: number;
   /** Seconds in which the running calls of such a connection have to end; 0: no limit. */
   readonly connectionAgeGraceSeconds: number;
-  /** Maximum seconds for a caller to receive a response message, per MiB of it. */
+  /** Maximum seconds for a caller to receive a response message, per MiB of it, and in which it takes no slice of a larger one. */
   readonly readSeconds: number;
   /** Maximum unanswered items of one stream. */
   readonly streamItems: number;

@@ -10,7 +10,7 @@ import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
 import { type CallIdentity, logFields } from './callIdentity.js';
 import type { InFlight } from './inFlight.js';
-import { createWriteStallTimer } from './writeStall.js';
+import { createWriteStallTimer, SLICE_BYTES } from './writeStall.js';
 
 /** What both transports need to answer a call. */
 export interface CallHost {
@@ -20,7 +20,7 @@ export interface CallHost {
   readonly maxResponseBytes: number;
   /** Maximum entries of one request message (see `entryCounter`). */
   readonly messageEntries: number;
-  /** Maximum seconds for a caller to receive a response message, per MiB of it. */
+  /** Maximum seconds for a caller to receive a response message, per MiB of it, and in which it takes no slice of a message. */
   readonly readSeconds: number;
   /** Bounds the bytes of requests and responses. */
   readonly admission: Pick<Admission, 'requestBytes' | 'responseBytes'>;
@@ -63,11 +63,13 @@ export interface CountedCall {
   /** Runs the work when the call has closed for any reason, to release what the call held. */
   onceClosed(work: () => void): void;
   /**
-   * Starts the write stall timer for a message of so many bytes. If the caller does not receive it in time, the call is ended: its
-   * signal is aborted with a ServeError `reader_stalled`, and the transport resets it.
+   * Starts the write stall timer for a message of so many bytes. If the caller does not receive it in time, or takes no slice of it
+   * for a time, the call is ended: its signal is aborted with a ServeError `reader_stalled`, and the transport resets it.
    * @returns stops the timer; call it when the message was sent
    */
   startWriteTimer(bytes: number): () => void;
+  /** A slice of a message was taken. */
+  writeProgress(): void;
   /** Whether `succeed` or `fail` was called; 'failed' for the latter. */
   readonly outcome: 'none' | 'answered' | 'failed';
   /** Ends the work of the call early, such as when its deadline passes. */
@@ -113,12 +115,12 @@ export function openCountedCall(source: CallSource, name: string, host: CallHost
   let closed = false;
   let ended = false;
 
-  const writeStall = createWriteStallTimer(host.readSeconds, (bytes, seconds) => {
-    stalled = new ServeError(
-      'reader_stalled',
-      `the caller did not receive a message of ${bytes} bytes in ${seconds} s (readSeconds: ${host.readSeconds} per MiB); read ` +
-        'responses as they arrive',
-    );
+  const writeStall = createWriteStallTimer(host.readSeconds, ({ bytes, seconds, missing }) => {
+    const what =
+      missing === 'progress'
+        ? `received less than ${SLICE_BYTES} bytes of a message of ${bytes} bytes in ${seconds} s (readSeconds)`
+        : `did not receive a message of ${bytes} bytes in ${seconds} s (readSeconds: ${host.readSeconds} per MiB)`;
+    stalled = new ServeError('reader_stalled', `the caller ${what}; read responses as they arrive`);
     cancelled.abort(stalled);
     source.reset();
   });
@@ -203,6 +205,7 @@ export function openCountedCall(source: CallSource, name: string, host: CallHost
       else atClose.push(work);
     },
     startWriteTimer: writeStall.written,
+    writeProgress: writeStall.progress,
     get outcome() {
       return outcome === undefined ? 'none' : outcome.failure ? 'failed' : 'answered';
     },

@@ -5,44 +5,75 @@ const MiB = 1024 * 1024;
 /** The longest timer of Node, 24 days; a longer one would end at once. */
 const LONGEST_MS = 2 ** 31 - 1;
 
+/**
+ * Bytes of the slices in which transports write a large message. A stream tells when the whole of a write was taken, so without slices it could not
+ * be seen whether a caller reads. Large enough to cost no throughput.
+ */
+export const SLICE_BYTES = 256 * 1024;
+
+/** A message that its caller did not receive in time. */
+export interface WriteStall {
+  /** Of the message. */
+  readonly bytes: number;
+  /** The time that has passed. */
+  readonly seconds: number;
+  /** In that time: the whole message was not received, or no further slice of it. */
+  readonly missing: 'whole' | 'progress';
+}
+
 /** Detects a caller that does not receive the messages written to it. */
 export interface WriteStallTimer {
   /** Call it when a message is written. @returns call it when HTTP/2 has sent the message */
   written(bytes: number): () => void;
+  /** Call it when a slice of the first message that was not sent yet was taken. */
+  progress(): void;
   stop(): void;
 }
 
 /**
  * The time of a message starts when the previous message was sent: messages that wait behind others on a slow connection are not
  * stalled.
- * @param secondsPerMiB maximum time per MiB of a message; a smaller message has this time too
- * @param onStalled called once, with the bytes of the message that was not sent in time, and its maximum time in seconds
+ * @param readSeconds maximum time in which no slice of a message is taken, and maximum time per MiB of it; a smaller message has this time too
+ * @param onStalled called once
  */
-export function createWriteStallTimer(
-  secondsPerMiB: number,
-  onStalled: (bytes: number, seconds: number) => void,
-): WriteStallTimer {
+export function createWriteStallTimer(readSeconds: number, onStalled: (stall: WriteStall) => void): WriteStallTimer {
   const waiting: number[] = [];
-  let timer: NodeJS.Timeout | undefined;
+  const timers: Partial<Record<WriteStall['missing'], NodeJS.Timeout>> = {};
   let stopped = false;
 
-  function watchNext(): void {
-    clearTimeout(timer);
-    const bytes = waiting[0];
-    if (stopped || bytes === undefined) return;
-    const seconds = secondsPerMiB * Math.max(1, bytes / MiB);
-    timer = setTimeout(
+  function watch(missing: WriteStall['missing'], bytes: number, seconds: number): void {
+    clearTimeout(timers[missing]);
+    timers[missing] = setTimeout(
       () => {
         stop();
-        onStalled(bytes, seconds);
+        onStalled({ bytes, seconds, missing });
       },
       Math.min(seconds * 1000, LONGEST_MS),
     );
   }
 
+  function watchProgress(): void {
+    const bytes = waiting[0];
+    // The whole of a smaller message has no more time than a part of a larger one.
+    if (!stopped && bytes !== undefined && bytes > MiB) watch('progress', bytes, readSeconds);
+  }
+
+  function watchNext(): void {
+    clearTimers();
+    const bytes = waiting[0];
+    if (stopped || bytes === undefined) return;
+    watch('whole', bytes, readSeconds * Math.max(1, bytes / MiB));
+    watchProgress();
+  }
+
+  function clearTimers(): void {
+    clearTimeout(timers.whole);
+    clearTimeout(timers.progress);
+  }
+
   function stop(): void {
     stopped = true;
-    clearTimeout(timer);
+    clearTimers();
   }
 
   return {
@@ -55,6 +86,7 @@ export function createWriteStallTimer(
         watchNext();
       };
     },
+    progress: watchProgress,
     stop,
   };
 }

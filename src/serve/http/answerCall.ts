@@ -2,11 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
 import type { Durations } from '../dispatch/countedCall.js';
+import { SLICE_BYTES } from '../dispatch/writeStall.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { type Deadline, openHttpCall } from './openHttpCall.js';
 import { type HeldBody, readBody } from './readBody.js';
 import type { Payload } from './responseForm.js';
+import { sendSliced } from './slicedBody.js';
 
 /** Header by which a caller shortens the deadline, in milliseconds. */
 export const timeoutHeader = 'x-request-timeout-ms';
@@ -80,7 +82,9 @@ export async function answerCall(
     open.onceClosed(open.startWriteTimer(bytes));
     host.metrics.sent(name, bytes);
     const durations = open.succeed();
-    reply.headers(payload.headers).header('server-timing', serverTiming(durations)).send(payload.body);
+    reply.headers(payload.headers).header('server-timing', serverTiming(durations));
+    if (bytes <= SLICE_BYTES) reply.send(payload.body);
+    else return sendSliced(reply, payload.body, open.writeProgress);
   } catch (error) {
     const { failure, durations } = open.fail(error);
     if (!reply.raw.destroyed) sendError(reply.header('server-timing', serverTiming(durations)), failure);

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import cors from '@fastify/cors';
 import fastify, { type FastifyRequest } from 'fastify';
@@ -137,6 +137,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     messageEntries: limits.messageEntries,
   };
 
+  /** Refuses a request that no call was opened for. What fails because it was refused, such as the rest of its body, counts no more. */
+  function refusedOnce(request: FastifyRequest, error: unknown): void {
+    const { call, routeOptions } = request;
+    if (!call.counted && call.refusal === undefined) refused(request, routeOptions.config?.rpc ?? 'unknown', error);
+  }
+
+  /** The requests that are counted, by their responses. */
+  const opened = new WeakMap<ServerResponse, FastifyRequest>();
   let server: Server | undefined;
   let order: RequestOrder | undefined;
   const app = fastify({
@@ -157,9 +165,19 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     },
     clientErrorHandler(error, socket) {
       if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-      order!.unreadable(socket, () => {
-        metrics.httpStarted();
-        metrics.httpFinished('unknown', answerUnreadable(error, socket, limits));
+      order!.unreadable(socket, (response) => {
+        const request = response && opened.get(response);
+        // The connection ended within the body: its caller went away, and is counted as such.
+        if (request && error.code === 'HPE_INVALID_EOF_STATE') return void socket.destroy();
+        const { code, reason } = answerUnreadable(error, socket, limits);
+        if (request) {
+          // It is counted when its response closes.
+          request.call.unreadable = code;
+          refusedOnce(request, reason);
+        } else {
+          metrics.httpStarted();
+          metrics.httpFinished('unknown', code);
+        }
       });
     },
   });
@@ -175,6 +193,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       counted: false,
       sent: false,
     };
+    opened.set(reply.raw, request);
     watchSent(reply, request.call);
     reply.header(requestIdKey, request.call.identity.requestId);
     metrics.httpStarted();
@@ -191,8 +210,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   /** Answers a request that no call was opened for. */
   function fail(thrown: unknown, request: FastifyRequest, reply: Parameters<typeof sendError>[0]): void {
     const error = frameworkError(thrown);
-    const { rpc } = request.routeOptions.config ?? {};
-    if (!request.call.counted) refused(request, rpc ?? 'unknown', error);
+    refusedOnce(request, error);
     if (leavesBody(request.raw)) reply.header('connection', 'close');
     if (!reply.raw.destroyed) sendError(reply, toStatus(error));
   }

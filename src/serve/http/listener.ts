@@ -53,13 +53,14 @@ function unreadable({ code = '' }: NodeJS.ErrnoException, limits: Pick<ServeLimi
   return new ServeError('invalid_argument', 'the request is not HTTP/1.1');
 }
 
-/** Answers a request that Node cannot read, and closes its connection. @returns the HTTP status */
+/** Answers a request that Node cannot read, and closes its connection. @returns the HTTP status, and the error that it stands for */
 export function answerUnreadable(
   error: NodeJS.ErrnoException,
   socket: Socket,
   limits: Pick<ServeLimits, 'metadataBytes'>,
-): number {
-  const failure = toStatus(unreadable(error, limits));
+): { readonly code: number; readonly reason: ServeError } {
+  const reason = unreadable(error, limits);
+  const failure = toStatus(reason);
   const code = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : httpStatus(failure);
   const body = JSON.stringify(statusJson(failure));
   const head = [
@@ -69,7 +70,7 @@ export function answerUnreadable(
     'connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-  return code;
+  return { code, reason };
 }
 
 /** Bytes of a body that are read to the end after its request was rejected, so that the connection can be used again. */

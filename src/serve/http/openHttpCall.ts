@@ -13,6 +13,8 @@ export interface HttpRequestState {
   counted: boolean;
   /** Whether the whole response was sent. Read it when the response has closed. */
   sent: boolean;
+  /** The status with which the rest of the request was answered, past the response, as it could not be read. */
+  unreadable?: number;
   /** How a request was refused that no call was opened for. */
   refusal?: Pick<SpanOutcome, 'code' | 'reason'>;
 }
@@ -37,8 +39,10 @@ export function watchSent({ raw }: FastifyReply, state: Pick<HttpRequestState, '
 }
 
 /** The status of a response that has closed; 499 if the caller went away before the whole response was sent. */
-export const sentHttpStatus = ({ raw }: FastifyReply, { sent }: Pick<HttpRequestState, 'sent'>): number =>
-  sent ? raw.statusCode : 499;
+export const sentHttpStatus = (
+  { raw }: FastifyReply,
+  { sent, unreadable }: Pick<HttpRequestState, 'sent' | 'unreadable'>,
+): number => unreadable ?? (sent ? raw.statusCode : 499);
 
 /** Opens a call for a request whose body has arrived. */
 export function openHttpCall(

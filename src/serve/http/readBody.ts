@@ -12,8 +12,11 @@ export interface HeldBody {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Bytes by which a body of unknown length grows. */
-const BLOCK_BYTES = 65_536;
+/** The fewest bytes by which a body grows. */
+const LEAST_BLOCK_BYTES = 4096;
+
+/** The most bytes by which a body of unknown length grows. */
+const MOST_BLOCK_BYTES = 65_536;
 
 export interface BodyLimits {
   readonly limits: Pick<ServeLimits, 'maxMessageBytes' | 'receiveSeconds'>;
@@ -31,36 +34,41 @@ function tooLarge(limits: BodyLimits['limits'], bytes: string): ServeError {
 }
 
 /**
- * The bytes of a body in blocks. Chunks are copied: each is an object of a kilobyte, which may hold a block of the socket, and the
- * caller decides how many bytes it has.
+ * The bytes of a body in blocks, acquired as they arrive: a header alone, which may announce any length, holds nothing. Chunks are copied: each is
+ * an object of a kilobyte, which may hold a block of the socket, and the caller decides how many bytes it has.
+ *
+ * A block has about as many bytes as have arrived before it, so that a body holds at most twice what its caller has sent, few blocks, and from its
+ * half on all that was announced. Bodies that begin at the same time may exceed the budget together: as none waits, one of them is refused, and what
+ * it held lets the others go on.
  * @param announced length of the body, if it is known
  * @param mostBytes maximum length of the body
  */
 function createBlocks(announced: number | undefined, mostBytes: number, budget: BodyLimits['budget']) {
   const blocks: Buffer[] = [];
   const permits: { release(): void }[] = [];
+  const most = announced ?? mostBytes;
   /** Bytes of all blocks. */
   let capacity = 0;
   let length = 0;
 
-  function grow(bytes: number): void {
+  /** @param coming bytes that have arrived and have no place yet */
+  function grow(coming: number): void {
+    const wanted = Math.max(LEAST_BLOCK_BYTES, length, coming);
+    const limit = announced === undefined ? MOST_BLOCK_BYTES : wanted;
+    const bytes = Math.min(wanted, limit, most - capacity);
     permits.push(budget.tryAcquire(bytes));
     blocks.push(Buffer.allocUnsafeSlow(bytes));
     capacity += bytes;
   }
 
   return {
-    /** Acquires the bytes of a body whose length is announced at once: several bodies could otherwise all be read in part. */
-    reserve(): void {
-      if (announced !== undefined && announced > 0) grow(announced);
-    },
     get length() {
       return length;
     },
     /** @throws ServeError `overloaded` */
     append(chunk: Buffer): void {
       for (let at = 0; at < chunk.byteLength; ) {
-        if (length === capacity) grow(Math.min(BLOCK_BYTES, mostBytes - capacity));
+        if (length === capacity) grow(chunk.byteLength - at);
         const block = blocks.at(-1)!;
         const copied = chunk.copy(block, block.byteLength - (capacity - length), at);
         at += copied;
@@ -95,9 +103,10 @@ export async function readBody(request: IncomingMessage, { limits, budget, signa
   if (announced !== undefined && announced > maxMessageBytes) throw tooLarge(limits, String(announced));
   signal.throwIfAborted();
 
+  // Refused before it is read if it does not fit beside what is held now.
+  if (announced !== undefined) budget.tryAcquire(announced).release();
   const blocks = createBlocks(announced, maxMessageBytes, budget);
   try {
-    blocks.reserve();
     await new Promise<void>((resolve, reject) => {
       const fail = (error: unknown): void => {
         settle();

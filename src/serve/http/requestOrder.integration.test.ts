@@ -13,6 +13,8 @@ describe('requests that are pipelined', () => {
   let begun: { readonly url: string; readonly request: IncomingMessage; readonly response: ServerResponse }[];
   let closed: string[];
   let answeredUnreadable: number;
+  /** In place of which each was answered. */
+  let inPlaceOf: (string | undefined)[];
   let server: ReturnType<typeof createServer>;
 
   beforeEach(async () => {
@@ -21,6 +23,7 @@ describe('requests that are pipelined', () => {
     const ended: string[] = [];
     closed = ended;
     answeredUnreadable = 0;
+    inPlaceOf = [];
     const order = requestsInOrder((request, response) => {
       const url = request.url!;
       begun.push({ url, request, response });
@@ -28,8 +31,9 @@ describe('requests that are pipelined', () => {
     });
     server = createServer(order.handler);
     server.on('clientError', (_error, socket) =>
-      order.unreadable(socket as Socket, () => {
+      order.unreadable(socket as Socket, (open) => {
         answeredUnreadable++;
+        inPlaceOf.push(begun.find(({ response }) => response === open)?.url);
         socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
       }),
     );
@@ -110,6 +114,7 @@ describe('requests that are pipelined', () => {
     begun[1]!.response.end();
     await until(() => caller.ended);
     assert.deepEqual([statuses(caller.text), answeredUnreadable], [['200', '200', '400'], 1]);
+    assert.deepEqual(inPlaceOf, [undefined]);
   });
 
   test('are answered up to one whose body cannot be read, which is not handled', async () => {
@@ -128,6 +133,18 @@ describe('requests that are pipelined', () => {
     caller.socket.write('POST /a HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n');
     await until(() => caller.ended);
     assert.deepEqual([statuses(caller.text), answeredUnreadable], [['400'], 1]);
+    assert.deepEqual(inPlaceOf, ['/a']);
+  });
+
+  test('that were answered before their body had arrived have an unreadable rest, which is none of its own', async () => {
+    const caller = dial();
+    caller.socket.write('POST /a HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n');
+    await until(() => begun.length === 1);
+    begun[0]!.response.end();
+    await until(() => closed.length === 1);
+    caller.socket.write('no length\r\n');
+    await until(() => caller.ended);
+    assert.deepEqual([statuses(caller.text), answeredUnreadable], [['200'], 0]);
   });
 
   test('of more than may wait close the connection', async () => {

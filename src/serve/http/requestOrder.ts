@@ -27,8 +27,9 @@ export interface RequestOrder {
   /**
    * Something unreadable has arrived on a connection: `answer` is called in its turn, after the responses to the requests before it, and has to close
    * the connection. It is not called if a response to the same request has begun, or if the connection closes before.
+   * @param answer is given the response in whose place it answers, if the handler has the request
    */
-  unreadable(socket: Socket, answer: () => void): void;
+  unreadable(socket: Socket, answer: (open?: ServerResponse) => void): void;
 }
 
 /**
@@ -40,9 +41,12 @@ export interface RequestOrder {
  */
 export function requestsInOrder(handler: RequestListener): RequestOrder {
   const connections = new WeakMap<Socket, Connection>();
+  /** The request of each connection that the handler was given last. */
+  const latest = new WeakMap<Socket, IncomingMessage>();
 
   function begin(socket: Socket, connection: Connection, exchange: Exchange): void {
     connection.current = exchange;
+    latest.set(socket, exchange.request);
     exchange.response.once('close', () => next(socket, connection));
     handler(exchange.request, exchange.response);
   }
@@ -72,7 +76,9 @@ export function requestsInOrder(handler: RequestListener): RequestOrder {
     unreadable(socket, answer) {
       const connection = connections.get(socket);
       if (connection === undefined) {
-        answer();
+        // The rest of a request that was answered before it had arrived.
+        if (latest.get(socket)?.complete === false) socket.end();
+        else answer();
         return;
       }
       // The parser reports every piece of what follows as unreadable too.
@@ -82,8 +88,10 @@ export function requestsInOrder(handler: RequestListener): RequestOrder {
       // What cannot be read is the rest of the last request, not one of its own.
       if (last.request.complete) return;
       if (last !== connection.current) connection.waiting.pop();
-      else if (last.response.headersSent) connection.end = () => socket.end();
-      else answer();
+      else {
+        connection.end = () => socket.end();
+        if (!last.response.headersSent) answer(last.response);
+      }
     },
   };
 }

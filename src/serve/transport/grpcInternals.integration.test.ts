@@ -32,6 +32,7 @@ import {
   socketCounts,
   streamUnder,
   wasDropped,
+  writeInSlices,
 } from './grpcInternals.js';
 
 /** The contract with grpc-js and Node's http2: each test names the behaviour that is lost if an upgrade breaks it. */
@@ -210,6 +211,41 @@ describe('private parts of grpc-js in use', () => {
     await until(() => got.length === 2);
     assert.ok(got[0]!.equals(message));
     assert.ok(got[1]!.equals(large));
+  });
+
+  test('its writes: without them, a caller that reads a large answer slowly looks like one that has stopped', async (t) => {
+    const answer = Buffer.from(Uint8Array.from({ length: 25_000 }, (_, i) => (i * 7919) % 251));
+    const taken: number[] = [];
+    const { session } = await start(t, { unary: (_, reply) => reply(null, answer) }, (call) =>
+      writeInSlices(streamUnder(call)!, 10_000, () => taken.push(10_000)),
+    );
+    const call = rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]);
+    call.end();
+    const parts: Buffer[] = [];
+    call.on('data', (data: Buffer) => parts.push(data));
+    assert.equal(await statusOf(call), status.OK);
+    // Before it are a byte and the length.
+    assert.ok(Buffer.concat(parts).subarray(5).equals(answer));
+    assert.deepEqual(taken, [10_000, 10_000]);
+  });
+
+  test('a status that does not wait for a message in slices ends it between two of them', async (t) => {
+    const calls: ServerInterceptingCallInterface[] = [];
+    const { session } = await start(t, { unary: (_, reply) => reply(null, Buffer.alloc(1_000_000)) }, (call) => {
+      calls.push(call);
+      writeInSlices(streamUnder(call)!, 10_000, () => {});
+    });
+    const call = rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]);
+    call.end();
+    // More than the window of the stream is not sent.
+    await once(call, 'response');
+    (await untilCall(calls)).sendStatus({ code: status.DEADLINE_EXCEEDED, details: 'late', metadata: new Metadata() });
+    let bytes = 0;
+    call.on('data', (data: Buffer) => {
+      bytes += data.byteLength;
+    });
+    assert.equal(await statusOf(call), status.DEADLINE_EXCEEDED);
+    assert.ok(bytes < 100_000, `${bytes} bytes`);
   });
 
   test("its own statuses: without them, a message that is too large ends a stream without the service's details", async (t) => {

@@ -123,6 +123,31 @@ export function joinSmallParts(call: ServerInterceptingCallInterface): void {
 }
 
 /**
+ * Writes the large messages of a stream in slices, one after the other: grpc-js writes a message as one, and HTTP/2 tells only when all of it was
+ * sent, so that a caller that reads slowly would look like one that has stopped.
+ * @param onTaken called when a slice that is not the last one was sent
+ */
+export function writeInSlices(stream: ServerHttp2Stream, bytes: number, onTaken: () => void): void {
+  type Done = (error?: Error | null) => void;
+  const write = stream.write.bind(stream) as (data: Buffer, done?: Done) => boolean;
+  function writeFrom(message: Buffer, at: number, done: Done): boolean {
+    const end = at + bytes;
+    if (end >= message.byteLength) return write(message.subarray(at), done);
+    return write(message.subarray(at, end), (error) => {
+      if (error) {
+        done(error);
+        return;
+      }
+      onTaken();
+      // A status that could not wait for the message, such as that of a passed deadline, has ended the stream.
+      if (!stream.writableEnded) writeFrom(message, end, done);
+    });
+  }
+  // The only form in which grpc-js calls it, for each message when the one before was sent.
+  stream.write = ((message: Buffer, done: Done = () => {}) => writeFrom(message, 0, done)) as typeof stream.write;
+}
+
+/**
  * Intercepts the statuses with which grpc-js itself ends a call below all interceptors: for a message that is too large or cannot be
  * decompressed, or an invalid deadline. Such a status has neither details nor times, and it would end a stream whose items are still
  * being answered.

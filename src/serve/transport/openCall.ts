@@ -4,9 +4,10 @@ import { Metadata } from '@grpc/grpc-js';
 import { ServeError } from '../call/serveError.js';
 import { logFields } from '../dispatch/callIdentity.js';
 import { type CallHost, type CountedCall, type Durations, openCountedCall } from '../dispatch/countedCall.js';
+import { SLICE_BYTES } from '../dispatch/writeStall.js';
 import { wasCutOff } from './brokenConnections.js';
 import { callContext } from './callContext.js';
-import { sentStatus, wasDropped } from './grpcInternals.js';
+import { sentStatus, wasDropped, writeInSlices } from './grpcInternals.js';
 import { addDurations, type StatusWithTrailers, withDetails } from './trailers.js';
 import { claimCount } from './uncountedCalls.js';
 
@@ -112,6 +113,8 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     name,
     host,
   );
+
+  if (stream) writeInSlices(stream, SLICE_BYTES, counted.writeProgress);
 
   // grpc-js emits `cancelled` when the stream closes or its status was sent; before a response it means that the caller cancelled.
   function onClose(): void {

@@ -224,6 +224,65 @@ test('a reload by an operator tries refused versions again, and fails with the r
   await stop();
 });
 
+test('a reload by an operator opens unchanged versions again, and the old engines are closed', async () => {
+  const { dir, look, labels, opened, closed, models, stop } = await start({ a: ['2', '1'], b: ['1'] });
+  const before = models.served.map(({ engine }) => engine);
+  opened.length = 0;
+  assert.equal(await dir.reload(), 'a@2, b@1');
+  assert.deepEqual(opened, ['a/2', 'b/1']);
+  await until(() => closed.length === 2);
+  assert.deepEqual(
+    [labels(), closed],
+    [
+      ['a@2', 'b@1'],
+      ['a/2', 'b/1'],
+    ],
+  );
+  assert.ok(models.served.every(({ engine }) => !before.includes(engine)));
+  opened.length = 0;
+  assert.equal(await dir.reload('b'), 'b@1');
+  await look();
+  assert.deepEqual(opened, ['b/1']);
+  await stop();
+});
+
+test('a reload verifies an unchanged version: if it fails the old engine stays, and the next look does not try it', async () => {
+  const { dir, state, look, labels, opened, closed, stop } = await start({ a: ['2', '1'] });
+  state.broken.set('a/2', 'checksum differs');
+  opened.length = 0;
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(dir.reload('a'), { message: 'modelDir: refused a/2: checksum differs' });
+  }
+  await look();
+  await look();
+  assert.deepEqual([labels(), opened, closed], [['a@2'], ['a/2', 'a/2'], []]);
+  assert.deepEqual(dir.status.refused, [], 'its files are those that are served');
+  state.broken.clear();
+  assert.equal(await dir.reload(), 'a@2');
+  await stop();
+});
+
+test('a reload opens the served version again where a higher one is refused', async () => {
+  const { dir, state, opened, labels, stop } = await start({ a: ['1'] });
+  state.listing = { a: ['2', '1'] };
+  state.broken.set('a/2', 'no memory');
+  opened.length = 0;
+  await assert.rejects(dir.reload(), { message: 'modelDir: refused a/2: no memory' });
+  assert.deepEqual([opened, labels()], [['a/2', 'a/1'], ['a@1']]);
+  await stop();
+});
+
+test('a reload says that the folder of the default model is gone', async () => {
+  const { dir, state, labels, stop } = await start({ a: ['1'], b: ['1'] });
+  state.listing = { b: ['1'] };
+  const gone = { message: 'modelDir: the folder of the default model a is gone; it stays loaded' };
+  await assert.rejects(dir.reload(), gone);
+  await assert.rejects(dir.reload('a'), gone);
+  assert.equal(await dir.reload('b'), 'b@1');
+  assert.deepEqual(labels(), ['a@1', 'b@1']);
+  await stop();
+});
+
 test('a version that stays broken is named and counted once, also over reloads, and is refused all the time', async () => {
   const { dir, state, look, logged, opened, stop } = await start({ a: ['1'] });
   const refused = [{ name: 'a', version: '2' }];
@@ -232,14 +291,15 @@ test('a version that stays broken is named and counted once, also over reloads, 
   state.broken.set('a/2', 'no memory');
   await look();
   await look();
-  const named = logged.length;
+  const refusals = () => logged.filter((line) => line.includes('refused'));
+  const named = refusals().length;
   for (let i = 1; i <= 3; i++) {
     state.broken.set('a/2', `no memory ${i}`);
     await assert.rejects(dir.reload(), new RegExp(`refused flat/: .*; a/2: no memory ${i}$`));
     assert.equal(opened.filter((each) => each === 'a/2').length, i + 1);
     assert.deepEqual(dir.status, { readable: true, refused: [{ name: 'flat', version: '' }, ...refused], refusals: 2 });
   }
-  assert.equal(logged.length, named);
+  assert.equal(refusals().length, named);
   // Other files, which fail too.
   state.changes.set('a/2', 1);
   await look();
@@ -257,7 +317,9 @@ test('while a reload tries a refused version again, it is still shown as refused
   const shown: unknown[] = [];
   state.onOpen = () => void shown.push(dir.status.refused);
   await assert.rejects(dir.reload());
-  assert.deepEqual(shown, [[{ name: 'a', version: '2' }]]);
+  // While it is opened, and while the served one is opened again.
+  const refused = [{ name: 'a', version: '2' }];
+  assert.deepEqual(shown, [refused, refused]);
   await stop();
 });
 

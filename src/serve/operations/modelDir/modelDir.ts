@@ -42,10 +42,12 @@ export interface ModelDir {
   /** Looks at the directory now, as at each interval. */
   poll(): Promise<void>;
   /**
-   * Looks at the directory now, and also tries versions again that were refused and have not changed.
+   * Looks at the directory now. Each model is opened again also if nothing has changed, in its highest version that works; versions that were
+   * refused are tried again too.
    * @param model one of `names`: looks at this model alone
    * @returns the models that are served from it
-   * @throws ServeError naming what was refused, or that the directory cannot be read
+   * @throws ServeError naming what was refused, that the directory cannot be read, or that the folder of the default model is gone; what
+   *   could be reloaded is
    */
   reload(model?: string): Promise<string>;
   /** Ends the polling. */
@@ -121,12 +123,14 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
 
   /**
    * Divides the versions of a model, the highest first, at the served one. To try are all above it, and the served one itself if its
-   * files have changed; the others only if the folder of the served one is gone: damage of its files does not touch what is loaded.
+   * files have changed or at a reload; the others only if the folder of the served one is gone: damage of its files does not touch what is
+   * loaded.
    */
-  function divided(name: string, versions: readonly ModelVersion[]) {
+  function divided(name: string, versions: readonly ModelVersion[], again: boolean) {
     const current = served.get(name);
     const place = versions.findIndex(({ version }) => version === current?.version);
-    const end = place < 0 ? versions.length : versions[place]!.signature === current!.signature ? place : place + 1;
+    const isChanged = again || versions[place]?.signature !== current?.signature;
+    const end = place < 0 ? versions.length : isChanged ? place + 1 : place;
     return { toTry: versions.slice(0, end), superseded: versions.slice(end) };
   }
 
@@ -184,7 +188,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   }
 
   /**
-   * @param again tries also versions that were refused and have not changed
+   * @param again tries also versions that were refused, or are served, and have not changed
    * @param only the name of the only model to look at
    */
   async function poll(again = false, only?: string): Promise<void> {
@@ -192,7 +196,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     if (found === undefined) return;
     for (const [name, versions] of found.models) {
       if (only !== undefined && name !== only) continue;
-      for (const version of divided(name, versions).toTry) {
+      for (const version of divided(name, versions, again).toTry) {
         if (stopped) return;
         if (!again && isRefused(version)) continue;
         try {
@@ -206,7 +210,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     }
     // Refusals of versions that the served one has superseded no longer matter.
     for (const [name, versions] of found.models) {
-      for (const each of divided(name, versions).superseded) refusals.delete(keyOf(each));
+      for (const each of divided(name, versions, again).superseded) refusals.delete(keyOf(each));
     }
     const present = new Set([...found.models.values()].flat().map(keyOf));
     for (const name of found.misplaced) present.add(keyOf({ name, version: '' }));
@@ -288,8 +292,14 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
       const failed = [...refusals].flatMap(([key, { version, message }]) =>
         isMeant(version) ? [`${key}: ${message}`] : [],
       );
+      const gone = [...kept].find((name) => isMeant({ name }));
       if (!readable) throw new ServeError('invalid_argument', `modelDir: ${dir} cannot be used: ${problem}`);
       if (failed.length > 0) throw new ServeError('invalid_argument', `modelDir: refused ${failed.join('; ')}`);
+      if (gone !== undefined)
+        throw new ServeError(
+          'invalid_argument',
+          `modelDir: the folder of the default model ${gone} is gone; it stays loaded`,
+        );
       const labels = [...served.values()].filter(isMeant).map(labelOf);
       return labels.join(', ') || `${only} is gone, and no longer served`;
     },
