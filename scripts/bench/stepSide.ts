@@ -46,9 +46,10 @@ export async function openSide(command: string, args: readonly string[]): Promis
   };
 }
 
-/** Writes the first state and a batch, from which every side starts. */
-export async function writeStepInputs(path: string, config: StepConfig): Promise<void> {
-  const tensors = new Map<string, Tensor>(initialState(buildStep(config), config));
+/** Writes the first state and a batch, from which every side starts. @returns the bytes of the state */
+export async function writeStepInputs(path: string, config: StepConfig): Promise<number> {
+  const state = initialState(buildStep(config), config);
+  const tensors = new Map<string, Tensor>(state);
   const { views, locations } = stepBatch(config);
   views.forEach((view, v) => {
     tensors.set(stepNames.view(v), view);
@@ -57,4 +58,5 @@ export async function writeStepInputs(path: string, config: StepConfig): Promise
     tensors.set(stepNames.locations(v), grid);
   });
   await writeSafetensors(path, tensors, { case: JSON.stringify(describeStep(config)) });
+  return [...state.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
 }

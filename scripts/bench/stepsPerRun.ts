@@ -14,8 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
-import { buildStep } from '../../src/train/stepGraph.js';
-import { initialState, type StepCase, stepConfig } from './stepCase.js';
+import { type StepCase, stepConfig } from './stepCase.js';
 import { openSide, type Side, writeStepInputs } from './stepSide.js';
 
 /** Largest relative difference of the losses of a first run. */
@@ -43,15 +42,11 @@ if (!counts.every((count) => Number.isInteger(count) && count > 0 && most % coun
 }
 
 const config = stepConfig(stepCase);
-const stateBytes = [...initialState(buildStep(config), config).values()].reduce(
-  (sum, { data }) => sum + data.byteLength,
-  0,
-);
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-steps-'));
 const sides: Side[] = [];
 try {
   const inputs = join(scratch, 'inputs.safetensors');
-  await writeStepInputs(inputs, config);
+  const stateBytes = await writeStepInputs(inputs, config);
   const program = fileURLToPath(new URL('./stepProcess.js', import.meta.url));
   for (const count of counts) {
     sides.push(

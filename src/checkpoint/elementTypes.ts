@@ -1,4 +1,5 @@
 import { float16ToFloat32 } from '../tensor/float16.js';
+import { CheckpointFileError } from './checkpointFileError.js';
 
 /**
  * Element types of checkpoints, with PyTorch's names. Of those that are not converted to float32, the sizes are needed all the same:
@@ -87,28 +88,31 @@ const float8Tables = {
     }),
 };
 
-/** The types that toFloat32 converts, for messages. */
-export const CONVERTED_TYPES = 'float64, float32, float16, bfloat16, float8_e4m3fn and float8_e5m2';
+const fromTable = (type: keyof typeof float8Tables) => (bytes: Uint8Array) => {
+  const table = float8Tables[type]();
+  return Float32Array.from(bytes, (byte) => table[byte]!);
+};
 
-/** Converts elements (little-endian) to float32; undefined for types other than CONVERTED_TYPES. */
-export function toFloat32(type: ElementType, bytes: Uint8Array): Float32Array | undefined {
-  const { buffer, byteOffset } = aligned(bytes, elementWidth[type]);
-  const count = bytes.byteLength / elementWidth[type];
-  switch (type) {
-    case 'float32':
-      return new Float32Array(buffer, byteOffset, count);
-    case 'float64':
-      return Float32Array.from(new Float64Array(buffer, byteOffset, count));
-    case 'float16':
-      return float16ToFloat32(new Uint16Array(buffer, byteOffset, count));
-    case 'bfloat16':
-      return bfloat16ToFloat32(new Uint16Array(buffer, byteOffset, count));
-    case 'float8_e5m2':
-    case 'float8_e4m3fn': {
-      const table = float8Tables[type]();
-      return Float32Array.from(bytes, (byte) => table[byte]!);
-    }
-    default:
-      return undefined;
-  }
+/** How the elements of the types that can be read become float32, from bytes that are aligned for them. */
+const converters: Partial<Record<ElementType, (bytes: Uint8Array, count: number) => Float32Array>> = {
+  float64: ({ buffer, byteOffset }, count) => Float32Array.from(new Float64Array(buffer, byteOffset, count)),
+  float32: ({ buffer, byteOffset }, count) => new Float32Array(buffer, byteOffset, count),
+  float16: ({ buffer, byteOffset }, count) => float16ToFloat32(new Uint16Array(buffer, byteOffset, count)),
+  bfloat16: ({ buffer, byteOffset }, count) => bfloat16ToFloat32(new Uint16Array(buffer, byteOffset, count)),
+  float8_e4m3fn: fromTable('float8_e4m3fn'),
+  float8_e5m2: fromTable('float8_e5m2'),
+};
+
+/**
+ * Converts the elements (little-endian) of a tensor to float32.
+ * @param file and `key` name the tensor in errors
+ * @throws CheckpointFileError for a type other than real floating-point numbers, and for those that cannot be converted
+ */
+export function toFloat32(type: ElementType, bytes: Uint8Array, file: string, key: string): Float32Array {
+  const convert = converters[type];
+  if (convert !== undefined) return convert(aligned(bytes, elementWidth[type]), bytes.byteLength / elementWidth[type]);
+  const types = Object.keys(converters)
+    .join(', ')
+    .replace(/, (\w+)$/, ' and $1');
+  throw new CheckpointFileError(`${file}: "${key}" has the type ${type}; read are ${types}`);
 }

@@ -3,7 +3,7 @@ import { tensor } from '../tensor/tensor.js';
 import type { ByteSource } from './byteSource.js';
 import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoint.js';
 import { CheckpointFileError } from './checkpointFileError.js';
-import { CONVERTED_TYPES, type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
+import { type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
 
 /** safetensors files of any writer, which may have more element types than our own files. Tensors are read one at a time. */
 
@@ -62,11 +62,8 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
         if (place.end - place.start > MAX_TENSOR_BYTES) {
           throw new CheckpointFileError(`${file}: "${key}" is larger than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
         }
-        const values = toFloat32(place.dtype, await source.read(dataStart + place.start, place.end - place.start));
-        if (values === undefined) {
-          throw new CheckpointFileError(`${file}: "${key}" has the type ${place.dtype}; read are ${CONVERTED_TYPES}`);
-        }
-        return tensor('float32', place.shape, values);
+        const bytes = await source.read(dataStart + place.start, place.end - place.start);
+        return tensor('float32', place.shape, toFloat32(place.dtype, bytes, file, key));
       },
     };
   } catch (error) {

@@ -1,7 +1,7 @@
 import { tensor } from '../tensor/tensor.js';
 import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoint.js';
 import { CheckpointFileError } from './checkpointFileError.js';
-import { CONVERTED_TYPES, elementWidth, toFloat32 } from './elementTypes.js';
+import { elementWidth, toFloat32 } from './elementTypes.js';
 import { gather, isContiguous, viewSpan } from './stridedView.js';
 import type { TorchStorage, TorchTensor } from './torchObjects.js';
 
@@ -36,9 +36,7 @@ export function torchCheckpoint(
       }
       const start = (storage.offset + view.offset) * width;
       const bytes = span === 0 ? new Uint8Array(0) : await readStorage(storage, start, span * width);
-      const values = toFloat32(type, bytes);
-      if (values === undefined)
-        throw new CheckpointFileError(`${name}: "${key}" has the type ${type}; read are ${CONVERTED_TYPES}`);
+      const values = toFloat32(type, bytes, name, key);
       return tensor('float32', view.shape, isContiguous(view) ? values : gather(view, values));
     },
   };

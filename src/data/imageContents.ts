@@ -49,35 +49,27 @@ function isAsBefore(digests: ImageDigests, index: number, digest: Buffer): boole
  * @throws what `read` throws; DataError `changed` where it contained something else before, or can no longer be read.
  */
 export async function readNoted(
-  read: (index: number) => Promise<Buffer>,
+  source: Pick<ReadableSource, 'read' | 'nameOf'>,
   digests: ImageDigests,
   index: number,
-  nameOf: (index: number) => string,
 ): Promise<Buffer> {
   let bytes: Buffer;
   try {
-    bytes = await read(index);
+    bytes = await source.read(index);
   } catch (cause) {
     if (isAsBefore(digests, index, UNREADABLE)) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError('changed', `${nameOf(index)} can no longer be read (${reason}); ${ADVICE}`, { cause });
+    throw new DataError('changed', `${source.nameOf(index)} can no longer be read (${reason}); ${ADVICE}`, { cause });
   }
   if (isAsBefore(digests, index, digestOf(bytes))) return bytes;
-  throw new DataError('changed', `${nameOf(index)} has changed since it was first read; ${ADVICE}`);
+  throw new DataError('changed', `${source.nameOf(index)} has changed since it was first read; ${ADVICE}`);
 }
 
 /** The source, whose `read` also throws DataError `changed` for an image that is not the one that was read before. */
 export function watched<Source extends ReadableSource>(source: Source): Source {
   if (watching.has(source)) return source;
   const digests = digestsOf(source);
-  const read = (index: number) =>
-    readNoted(
-      (item) => source.read(item),
-      digests,
-      index,
-      (item) => source.nameOf(item),
-    );
-  const result = { ...source, read };
+  const result = { ...source, read: (index: number) => readNoted(source, digests, index) };
   known.set(result, digests);
   watching.add(result);
   return result;

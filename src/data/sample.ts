@@ -70,15 +70,9 @@ export function createPicker(
 ): (epoch: number, slot: Slot) => Promise<PickedImage> {
   const broken = new Map<number, string>();
   const { digests } = settings;
+  const images = { read: (index: number) => reader.read(index), nameOf: (index: number) => imageName(source, index) };
   const read = (index: number): Promise<Buffer> =>
-    digests === undefined
-      ? reader.read(index)
-      : readNoted(
-          (item) => reader.read(item),
-          digests,
-          index,
-          (item) => imageName(source, item),
-        );
+    digests === undefined ? reader.read(index) : readNoted(images, digests, index);
 
   const decode = async (index: number): Promise<RgbImage | undefined> => {
     const cached = cache.get(index);

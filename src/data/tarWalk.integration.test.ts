@@ -128,7 +128,7 @@ test('names have no empty parts and no dots, also those that lead out of the arc
     'x//z.jpg',
     './a/./b.jpg',
     'a/../c.jpg',
-    '/root/d.jpg',
+    '/top/d.jpg',
     '../../out/e.jpg',
     'a/../../f.jpg',
     'g...jpg',
@@ -141,5 +141,5 @@ test('names have no empty parts and no dots, also those that lead out of the arc
     assert.equal(content, 'content');
     found.push(only);
   }
-  assert.deepEqual(found, ['x/z.jpg', 'a/b.jpg', 'c.jpg', 'root/d.jpg', 'out/e.jpg', 'f.jpg', 'g...jpg']);
+  assert.deepEqual(found, ['x/z.jpg', 'a/b.jpg', 'c.jpg', 'top/d.jpg', 'out/e.jpg', 'f.jpg', 'g...jpg']);
 });

@@ -96,16 +96,13 @@ export function pairsOfViews(
   seed: number,
 ): PlanarPairs {
   const { read } = watched(photographs);
+  const names = Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i));
   const randomOf = (item: number, k: number) => stream(seed, 'planarView', item, k);
   return {
-    names: Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i)),
+    names,
     images: photographs.count,
     fingerprint: sourceFingerprint(photographs),
-    contents: () =>
-      setDigest(
-        photographs,
-        Array.from({ length: photographs.count }, (_, i) => i),
-      ),
+    contents: () => setDigest(photographs, [...names.keys()]),
     async load(item) {
       const a = await decodeImage(await read(item));
       // Too large ones are known before any is drawn. Each is drawn when it is asked for: all together could fill the memory.
